@@ -1,0 +1,139 @@
+"""The certificate: what was done to private rows, what it costs, and what it does not cover."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from privsynth.errors import PrivacyError
+from privsynth.privacy.accountant import epsilon_of, total_delta
+from privsynth.privacy.events import NonPrivate, SubsampledGaussian, event_from_dict, event_to_dict
+from privsynth.privacy.mechanisms import Charge, Mechanisms
+
+UNIT = "one row added or removed"
+NOT_COVERED = (
+    "names, order and data types of the columns, and everything declared in the schema, are taken as public",
+    "tables of fewer than two rows are refused, so the guarantee is for tables of two rows and more",
+    "a person with several rows is protected row by row, not as a whole",
+    "how long fit takes and how much memory it uses",
+    "reports that read the real table, such as privsynth evaluate",
+    "gradient noise is floating-point: attacks on its rounding are mitigated, not proven impossible",
+)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The privacy statement of one fit; holds releases' parameters only, nothing of the rows.
+
+    Parameters
+    ----------
+    epsilon : float
+        Total epsilon at `delta`, recomputable from `charges`; infinite without privacy.
+    delta : float
+        Total delta.
+    charges : tuple of Charge
+        Every touch of private rows, in order.
+    noise : str
+        Where the noise came from.
+    versions : dict
+        The packages that drew and accounted for it.
+    private : bool
+        Whether noise was drawn at all, from a secure source.
+    """
+
+    epsilon: float
+    delta: float
+    charges: tuple[Charge, ...]
+    noise: str
+    versions: dict[str, str]
+    private: bool = True
+
+    @classmethod
+    def of(cls, mechanisms: Mechanisms, *, delta: float) -> Certificate:
+        """Write the certificate of everything that `mechanisms` charged."""
+        private = mechanisms.private and mechanisms.noise.secure
+        packages = ("privsynth", "opacus", "opendp", "torch", "numpy")
+        return cls(
+            epsilon=epsilon_of(mechanisms.events, delta=delta),
+            delta=delta,
+            charges=mechanisms.charges,
+            noise=mechanisms.noise.description if mechanisms.private else "none",
+            versions={name: version(name) for name in packages},
+            private=private,
+        )
+
+    def recompute(self) -> float:
+        """Return epsilon once more, from the listed charges alone."""
+        events = [charge.event for charge in self.charges]
+        return epsilon_of(events if self.private else [NonPrivate(), *events], delta=self.delta)
+
+    def verify(self) -> None:
+        """Raise `PrivacyError` unless the listed charges cost what is stated."""
+        again = self.recompute()
+        if math.isinf(again) != math.isinf(self.epsilon) or again > self.epsilon * 1.001 + 1e-9:
+            raise PrivacyError(
+                f"The certificate states epsilon={self.epsilon:.4g}, but its listed events cost {again:.4g} "
+                f"at delta={self.delta:.2g}. Do not trust this model's claim."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict; infinite epsilon is None."""
+        return {
+            "statement": self.statement(),
+            "epsilon": None if math.isinf(self.epsilon) else self.epsilon,
+            "delta": self.delta,
+            "private": self.private,
+            "unit": UNIT,
+            "failure_delta": total_delta(charge.event for charge in self.charges),
+            "charges": [{**asdict(c), "event": event_to_dict(c.event)} for c in self.charges],
+            "noise": self.noise,
+            "accountant": "Gaussian DP; PRV with Poisson subsampling where DP-SGD ran (see docs/privacy.md)",
+            "versions": dict(self.versions),
+            "not_covered": list(NOT_COVERED),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Certificate:
+        """Read `to_dict` back."""
+        charges = tuple(
+            Charge(
+                label=str(c["label"]),
+                event=event_from_dict(c["event"]),
+                sensitivity=float(c["sensitivity"]),
+                scale=float(c["scale"]),
+                n_values=int(c["n_values"]),
+            )
+            for c in data["charges"]
+        )
+        epsilon = math.inf if data["epsilon"] is None else float(data["epsilon"])
+        versions = {str(k): str(v) for k, v in data["versions"].items()}
+        return cls(epsilon, float(data["delta"]), charges, str(data["noise"]), versions, bool(data["private"]))
+
+    def statement(self) -> str:
+        """Return the guarantee in one sentence."""
+        if math.isinf(self.epsilon):
+            return "NOT private: exact statistics of the rows are in this model."
+        return (
+            f"({self.epsilon:.4g}, {self.delta:.2g})-differential privacy for {UNIT}, "
+            "covering everything saved with this model and every row sampled from it."
+        )
+
+    def __str__(self) -> str:
+        """Return the certificate as plain text, a line a charge."""
+        lines = [
+            self.statement(),
+            "",
+            f"  {'mechanism':<28}{'parameters':<52}{'sensitivity':>12}{'noise':>10}",
+        ]
+        for charge in self.charges:
+            event = event_to_dict(charge.event)
+            kind = event.pop("kind")
+            parameters = kind + " " + ", ".join(f"{k}={v:.6g}" for k, v in event.items())
+            numbers = f"{charge.sensitivity:>12.4g}{charge.scale:>10.4g}" if charge.sensitivity else ""
+            lines.append(f"  {charge.label:<28}{parameters:<52}{numbers}")
+        steps = [c for c in self.charges if isinstance(c.event, SubsampledGaussian)]
+        lines += ["", "Neural critic: " + ("DP-SGD as listed" if steps else "not trained (gate shut)")]
+        lines += [f"Noise: {self.noise}", "Not covered:", *(f"  - {line}" for line in NOT_COVERED)]
+        return "\n".join(lines)

@@ -1,0 +1,377 @@
+"""The randomness that privacy rests on: noise, Poisson masks and private choices, from one object.
+
+None of it comes from a ``random_state``: whoever knows that seed could subtract the noise. torch's CPU
+generator keeps 32 bits of its seed and is never used here either.
+
+* **Counts** get OpenDP's exact discrete Gaussian on a grid `GRID_BITS` bits finer than the integers, and
+  are then rounded to integers. Why the grid: the discrete Gaussian on the integers themselves is not
+  exactly mu-GDP. On a grid with s = scale / spacing its law is within total variation 1/s**2 per value of
+  the continuous Gaussian rounded to that grid, and this one post-processes the Gaussian mechanism, so it
+  *is* mu-GDP, with the same mu. (Midpoint rule: the sum over k of |phi_s(k) - int_{k-1/2}^{k+1/2} phi_s|
+  is at most 1/24 int |phi_s''| = .041/s**2; normalising the discrete law adds about exp(-2 pi**2 s**2).)
+  The certificate adds `discretization_tv` to delta.
+* **Gradients** get float64 noise, four draws (one in double, three in single precision) summed and halved,
+  and the sum of gradient *and* noise is rounded to a power-of-two grid. Mitigated, not proven: Holohan &
+  Braghin, "Secure random sampling in differential privacy" (2107.10138); Mironov (CCS 2012) has the attack.
+
+>>> source = SecureNoise()
+>>> source.discrete_gaussian(np.array([3, 5]), scale=0.0)
+array([3., 5.])
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from privsynth._checks import check_int, check_real, parameter_error
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+GRID_BITS = 30
+MAX_COUNT = 2**32  # public bound on a count: MAX_COUNT * 2**GRID_BITS stays inside int64
+_MAX_GRID_SCALE_BITS = 58  # the noise saturates int64 only beyond 16 standard deviations
+_GRADIENT_GRID_BITS = 26
+_BLOCK = 8192  # pairs of normals made at once: the arrays in use stay in the second-level cache
+_WORDS = 3 * _BLOCK  # 64-bit words of keystream made at once
+
+
+class NoiseSource(ABC):
+    """Where a mechanism's noise, a Poisson mask or a private choice comes from.
+
+    Attributes
+    ----------
+    secure : bool
+        False marks every result as epsilon = infinity.
+    description : str
+        One sentence for the certificate.
+    """
+
+    secure: bool
+    description: str
+
+    @abstractmethod
+    def discrete_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
+        """Counts (integers, any shape) + Gaussian noise of standard deviation `scale`, as whole numbers.
+
+        ``scale=0`` returns the counts themselves: the non-private mode. Raises ParameterError for values
+        that are not integers or exceed `MAX_COUNT`, which is a public bound.
+        """
+
+    @abstractmethod
+    def discrete_laplace(self, value: int, *, scale: float) -> int:
+        """An integer + discrete Laplace noise: (sensitivity/scale)-DP. ``scale=0`` adds nothing."""
+
+    @abstractmethod
+    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
+        """Gradients (floats, any shape) + Gaussian noise of std `scale`, rounded to `gradient_grid`.
+
+        The sum is rounded, not the noise alone: with noise on a grid and a gradient off it, the low-order
+        bits of the result would be those of the gradient.
+        """
+
+    @abstractmethod
+    def gumbel(self, size: int) -> FloatArray:
+        """Standard Gumbel draws, shape (size,): argmax(scores + gumbel) is the exponential mechanism."""
+
+    @abstractmethod
+    def poisson_rows(self, n_rows: int, *, rate: float) -> IntArray:
+        """Ascending indices of a Poisson sample: each row is in with probability `rate`, independently."""
+
+    def gaussian(self, shape: int | tuple[int, ...], *, scale: float) -> FloatArray:
+        """Gaussian noise alone, of std `scale`, on its grid. For a gradient use `add_gaussian`."""
+        return self.add_gaussian(np.zeros(shape), scale=scale)
+
+
+class SecureNoise(NoiseSource):
+    """Noise from the operating system's entropy: OpenDP for counts, an AES-256 keystream for the rest.
+
+    Copies and forked or unpickled children draw a fresh key, so no two share their noise.
+    """
+
+    secure = True
+    description = (
+        "counts: OpenDP exact discrete Gaussian and Laplace; gradients, Poisson masks and choices: an "
+        "AES-256-CTR keystream keyed by the operating system; gradients: float64 sums of four draws, "
+        "rounded to a grid (mitigated, not proven)"
+    )
+
+    def __init__(self) -> None:
+        self._keystream = _Keystream()
+
+    def __reduce__(self) -> tuple[type[SecureNoise], tuple[()]]:
+        """Copy and pickle as a new source: a key that is copied makes noise that cancels."""
+        return type(self), ()
+
+    def discrete_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
+        """See `NoiseSource.discrete_gaussian`; about 15 microseconds a value."""
+        counts = _check_counts(values)
+        if _check_scale("discrete_gaussian", scale) == 0:
+            return counts.astype(np.float64)
+        unit = 2 ** grid_bits(scale)
+        dp = _opendp()
+        space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64")
+        measurement = dp.m.make_gaussian(*space, scale=scale * unit)
+        noisy = np.array(measurement((counts * unit).ravel().tolist()), dtype=np.float64)
+        return np.rint(noisy / unit).reshape(counts.shape)
+
+    def discrete_laplace(self, value: int, *, scale: float) -> int:
+        """See `NoiseSource.discrete_laplace`."""
+        count = check_int("discrete_laplace", "value", value, low=-MAX_COUNT, high=MAX_COUNT)
+        if _check_scale("discrete_laplace", scale) == 0:
+            return count
+        dp = _opendp()
+        space = dp.atom_domain(T="i64"), dp.absolute_distance(T="i64")
+        return int(dp.m.make_laplace(*space, scale=float(scale))(count))
+
+    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
+        """See `NoiseSource.add_gaussian`; about 15 nanoseconds a value."""
+        if _check_scale("add_gaussian", scale) == 0:
+            return np.array(values, dtype=np.float64)
+        flat = np.asarray(values).ravel()
+        out, grid, start = np.empty(flat.size), gradient_grid(scale), 0
+        for block in self._keystream.normals(flat.size, scale=scale / grid):
+            part = slice(start, start := start + block.size)
+            block += flat[part] / grid  # exact: the grid is a power of two
+            np.rint(block, out=block)
+            np.multiply(block, grid, out=out[part])
+        return out.reshape(values.shape)
+
+    def gumbel(self, size: int) -> FloatArray:
+        """See `NoiseSource.gumbel`."""
+        return -np.log(-np.log(self._keystream.uniforms(size)))
+
+    def poisson_rows(self, n_rows: int, *, rate: float) -> IntArray:
+        """See `NoiseSource.poisson_rows`."""
+        return _poisson_rows(n_rows, rate, self._keystream.uniforms)
+
+
+class NoNoise(NoiseSource):
+    """The explicit unsafe switch: no noise, and Poisson masks from a public seed.
+
+    For tests and for the sensitivity replay. It marks every result as epsilon = infinity. The t-th mask
+    depends on the seed, t, the rate and nothing else, so a table and the same table with one more row at
+    its end draw the same rows up to that one.
+    """
+
+    secure = False
+    description = "none (the unsafe switch for tests): epsilon = infinity"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = check_int("NoNoise", "seed", seed, low=0)
+        self._n_masks = 0
+
+    def discrete_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
+        """Return the counts unchanged."""
+        _check_scale("discrete_gaussian", scale)
+        return _check_counts(values).astype(np.float64)
+
+    def discrete_laplace(self, value: int, *, scale: float) -> int:
+        """Return the value unchanged."""
+        _check_scale("discrete_laplace", scale)
+        return check_int("discrete_laplace", "value", value, low=-MAX_COUNT, high=MAX_COUNT)
+
+    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
+        """Return the gradients unchanged."""
+        _check_scale("add_gaussian", scale)
+        return np.array(values, dtype=np.float64)
+
+    def gumbel(self, size: int) -> FloatArray:
+        """Return zeros: the best score always wins."""
+        return np.zeros(size)
+
+    def poisson_rows(self, n_rows: int, *, rate: float) -> IntArray:
+        """Draw the next mask of the public seed."""
+        rng = np.random.default_rng([self.seed, self._n_masks])
+        self._n_masks += 1
+        return _poisson_rows(n_rows, rate, lambda size: 1.0 - rng.random(size))
+
+
+def grid_bits(scale: float) -> int:
+    """How many bits finer than the integers the grid for counts is: `GRID_BITS`, fewer above 2**28.
+
+    It depends on the public `scale` alone, never on the counts.
+
+    >>> grid_bits(10.0), grid_bits(2.0**40)
+    (30, 18)
+    """
+    return min(GRID_BITS, _MAX_GRID_SCALE_BITS - math.ceil(math.log2(scale)))
+
+
+def discretization_tv(scale: float, n_values: int) -> float:
+    """Total variation between the discrete Gaussian released and a rounded continuous one: n/s**2.
+
+    Parameters
+    ----------
+    scale : float
+        Standard deviation of the noise, in counts. 0 (no noise) returns 0.
+    n_values : int
+        How many counts are released with it.
+
+    Returns
+    -------
+    float
+        What the certificate adds to delta (see the top of this file for the proof).
+
+    >>> discretization_tv(10.0, 300_000) < 1e-14
+    True
+    """
+    scale = _check_scale("discretization_tv", scale)
+    n_values = check_int("discretization_tv", "n_values", n_values, low=0)
+    return n_values / (scale * 2.0 ** grid_bits(scale)) ** 2 if scale > 0 else 0.0
+
+
+def gradient_grid(scale: float) -> float:
+    """Spacing of the grid that noisy gradients are rounded to: a power of two near 2**-26 * scale.
+
+    >>> gradient_grid(1.0) == 2.0**-26
+    True
+    """
+    return math.ldexp(1.0, math.floor(math.log2(scale)) - _GRADIENT_GRID_BITS)
+
+
+class _Keystream:
+    """AES-256 in counter mode over zeros: uniform 64-bit words under a key that only this process has.
+
+    AES rather than ChaCha20 for its 128-bit counter: ChaCha20's 32-bit one is spent after 256 GB, which
+    fifty thousand steps of a large critic need. Speeds: `benchmarks/results/dp_step_time.md`.
+    """
+
+    def __init__(self) -> None:
+        self._zeros = memoryview(bytes(8 * _WORDS))
+        self._buffer = bytearray(8 * _WORDS + 15)  # update_into wants 15 spare bytes
+        self._words = np.frombuffer(self._buffer, dtype=np.uint64, count=_WORDS)
+        self._block = np.empty(2 * _BLOCK)
+        self._scratch = np.empty((2, _BLOCK))
+        self._single_scratch = np.empty((3, 3 * _BLOCK), dtype=np.float32)
+        self._rekey()
+
+    def _rekey(self) -> None:
+        cipher = Cipher(algorithms.AES(secrets.token_bytes(32)), modes.CTR(secrets.token_bytes(16)))
+        self._encryptor = cipher.encryptor()
+        self._process = os.getpid()
+
+    def words(self, size: int) -> npt.NDArray[np.uint64]:
+        """`size` <= _WORDS uniform words, valid until the next call."""
+        if os.getpid() != self._process:  # a forked child must not repeat its parent's noise
+            self._rekey()
+        self._encryptor.update_into(self._zeros[: 8 * size], self._buffer)
+        return self._words[:size]
+
+    def uniforms(self, size: int) -> FloatArray:
+        """Uniforms inside (0, 1), never 0 or 1: midpoints of 2**52 cells."""
+        out = np.empty(size)
+        for start in range(0, size, _WORDS):
+            part = out[start : start + _WORDS]
+            np.add(self.words(part.size) >> np.uint64(12), 0.5, out=part)
+        out *= 2.0**-52
+        return out
+
+    def normals(self, size: int, *, scale: float = 1.0) -> Iterator[FloatArray]:
+        """Yield `size` float64 normals of std `scale` in blocks, each valid until the next one.
+
+        Each is the sum of four independent draws divided by 2 (2107.10138). One draw is in double
+        precision, which gives the sum its resolution; three are in single precision, which halves the
+        cost. Who inverts a sum has to guess those three.
+        """
+        for start in range(0, size, 2 * _BLOCK):
+            n_values = min(2 * _BLOCK, size - start)
+            n_pairs = (n_values + 1) // 2
+            sines, cosines = self._block[:n_pairs], self._block[n_pairs : 2 * n_pairs]
+            self._double_pairs(sines, cosines)
+            self._add_single_pairs(sines, cosines)
+            block = self._block[:n_values]
+            block *= math.sqrt(0.5) * scale  # 1/2, and the sqrt(2) that both kinds of pairs leave out
+            yield block
+
+    def _double_pairs(self, sines: FloatArray, cosines: FloatArray) -> None:
+        """Write Box-Muller pairs / sqrt(2), from 64-bit words.
+
+        With t = tan(a/2): r*sin(a) = 2rt/(1+t**2) and r*cos(a) = 2r/(1+t**2) - r. numpy's float64 tan is
+        vectorised, its sin and cos are not: this form is twice as fast.
+        """
+        size = sines.size
+        words = self.words(2 * size)
+        radius, tangent = self._scratch[:, :size]
+        np.add(words[:size], 0.5, out=radius)  # in (0, 2**64], never 0
+        radius *= 2.0**-64
+        np.log(radius, out=radius)
+        np.negative(radius, out=radius)
+        np.sqrt(radius, out=radius)
+        np.multiply(words[size:].view(np.int64), math.pi * 2.0**-64, out=tangent)
+        np.tan(tangent, out=tangent)
+        np.multiply(tangent, tangent, out=cosines)
+        cosines += 1.0
+        np.divide(radius, cosines, out=cosines)
+        cosines += cosines
+        np.multiply(cosines, tangent, out=sines)
+        cosines -= radius
+
+    def _add_single_pairs(self, sines: FloatArray, cosines: FloatArray) -> None:
+        """Add three Box-Muller pairs / sqrt(2) in single precision, from 32-bit words."""
+        size = 3 * sines.size
+        words = self.words(size).view(np.uint32)
+        radius, angle, product = self._single_scratch[:, :size]
+        np.copyto(radius, words[:size], casting="same_kind")
+        radius *= np.float32(2.0**-32)
+        radius += np.float32(2.0**-33)  # in (0, 1], never 0
+        np.log(radius, out=radius)
+        np.negative(radius, out=radius)
+        np.sqrt(radius, out=radius)
+        np.copyto(angle, words[size:].view(np.int32), casting="same_kind")
+        angle *= np.float32(math.pi * 2.0**-31)
+        np.sin(angle, out=product)
+        product *= radius
+        sines += product.reshape(3, -1).sum(axis=0)
+        np.cos(angle, out=angle)
+        angle *= radius
+        cosines += angle.reshape(3, -1).sum(axis=0)
+
+
+def _poisson_rows(n_rows: int, rate: float, uniforms: Callable[[int], FloatArray]) -> IntArray:
+    """Poisson-sample rows by the geometric gaps between them: time and memory follow the sample."""
+    n_rows = check_int("poisson_rows", "n_rows", n_rows, low=0)
+    rate = check_real("poisson_rows", "rate", rate, low=0.0, high=1.0)
+    if rate in (0.0, 1.0):
+        return np.arange(n_rows if rate else 0, dtype=np.int64)
+    chunk = int(n_rows * rate + 6 * math.sqrt(n_rows * rate)) + 16
+    found, last = [], -1
+    while last < n_rows:
+        skipped = np.log(uniforms(chunk)) / math.log1p(-rate)  # P(skipped >= g) = (1 - rate)**g
+        rows = last + np.cumsum(np.minimum(skipped, n_rows).astype(np.int64) + 1)
+        found.append(rows)
+        last = int(rows[-1])
+    rows = np.concatenate(found)
+    return rows[rows < n_rows]
+
+
+def _check_scale(owner: str, scale: float) -> float:
+    return check_real(owner, "scale", scale, low=0.0, high=math.inf, high_open=True)
+
+
+def _check_counts(values: npt.NDArray[Any]) -> IntArray:
+    counts = np.asarray(values)
+    if not np.issubdtype(counts.dtype, np.integer):
+        raise parameter_error("discrete_gaussian", "values", "an array of integers", counts.dtype.name)
+    if counts.size and (counts.max() > MAX_COUNT or counts.min() < -MAX_COUNT):
+        raise parameter_error("discrete_gaussian", "values", f"within +-{MAX_COUNT}", "a larger count")
+    return counts.astype(np.int64)
+
+
+@functools.cache
+def _opendp() -> Any:
+    """OpenDP with its vetted constructors on: imported and switched at first use, not at import."""
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")
+    return dp

@@ -1,0 +1,341 @@
+"""What is public about a table: kinds, domains and bounds of its columns.
+
+A schema is *declared*: its contents cost no privacy budget, so nothing in it may be read off the private
+rows. Without one, `fit` takes only names and data types as public and discovers the rest privately.
+`Schema.infer` reads values and says so: it is for exploration and for public tables.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from privsynth._checks import parameter_error
+from privsynth.errors import PrivsynthWarning, SchemaError
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A numeric column.
+
+    Parameters
+    ----------
+    low, high : float, optional
+        Public bounds; values beyond are cut to them. Undeclared bounds cost budget.
+    decimals : int, optional
+        Public number of decimals; 0 for whole numbers.
+    nullable : bool
+        Whether values can be missing.
+    """
+
+    kind: ClassVar[str] = "continuous"
+    low: float | None = None
+    high: float | None = None
+    decimals: int | None = None
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is not None and not (isinstance(bound, (int, float, np.number)) and np.isfinite(bound)):
+                raise parameter_error("Continuous", name, "a finite number or None", bound)
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise parameter_error("Continuous", "high", f"above low={self.low:g}", self.high)
+
+
+@dataclass(frozen=True)
+class Datetime:
+    """A column of dates or times, kept to the second.
+
+    Parameters
+    ----------
+    low, high : str or Timestamp, optional
+        Public bounds, such as "2024-01-01"; values beyond are cut to them.
+    nullable : bool
+        Whether values can be missing.
+    """
+
+    kind: ClassVar[str] = "datetime"
+    low: str | None = None
+    high: str | None = None
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is not None:
+                try:
+                    object.__setattr__(self, name, pd.Timestamp(bound).isoformat())
+                except (ValueError, TypeError) as error:
+                    raise parameter_error("Datetime", name, 'a date such as "2024-01-31"', bound) from error
+        if self.low and self.high and pd.Timestamp(self.low) >= pd.Timestamp(self.high):
+            raise parameter_error("Datetime", "high", f"after low={self.low}", self.high)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of levels.
+
+    Parameters
+    ----------
+    categories : tuple, optional
+        All public levels; others are not learned. Undeclared levels are discovered privately, and
+        rare ones become ``__other__``.
+    ordered : bool
+        Whether a pandas category column comes back ordered.
+    nullable : bool
+        Whether values can be missing.
+    """
+
+    kind: ClassVar[str] = "categorical"
+    categories: tuple[Any, ...] | None = None
+    ordered: bool = False
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.categories is not None:
+            levels = tuple(v.item() if isinstance(v, np.generic) else v for v in self.categories)
+            if not levels or len(set(levels)) < len(levels):
+                raise parameter_error("Categorical", "categories", "distinct levels, at least one", levels)
+            object.__setattr__(self, "categories", levels)
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """A column of True and False."""
+
+    kind: ClassVar[str] = "boolean"
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """A column of row or person keys: never read, never modelled, made up anew for each sample."""
+
+    kind: ClassVar[str] = "identifier"
+    prefix: str = "id"
+
+
+Column = Continuous | Datetime | Categorical | Boolean | Identifier
+_KINDS: dict[str, Any] = {k.kind: k for k in (Continuous, Datetime, Categorical, Boolean, Identifier)}
+
+
+class Schema(Mapping[str, Column]):
+    """The declared columns of a table, by name; those left out are taken from their data types.
+
+    Parameters
+    ----------
+    columns : mapping of str to Column
+        What is public about each column.
+
+    Examples
+    --------
+    >>> schema = Schema({"age": Continuous(low=17, high=90, decimals=0), "sex": Categorical(("F", "M"))})
+    >>> Schema.from_json(schema.to_json()) == schema
+    True
+    """
+
+    def __init__(self, columns: Mapping[str, Column] | None = None) -> None:
+        self._columns = dict(columns or {})
+        for name, column in self._columns.items():
+            if not isinstance(column, tuple(_KINDS.values())):
+                raise SchemaError(
+                    f"Column {name!r} must be declared as one of {', '.join(k.__name__ for k in _KINDS.values())}. "
+                    f"Got {column!r}."
+                )
+
+    def __getitem__(self, name: str) -> Column:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        lines = [f"    {name!r}: {column!r}," for name, column in self._columns.items()]
+        return "\n".join(["Schema({", *lines, "})"])
+
+    def declare(self, **columns: Column) -> Schema:
+        """Return a schema with `columns` added or replaced.
+
+        >>> Schema().declare(fraud=Boolean())["fraud"]
+        Boolean(nullable=False)
+        """
+        return Schema({**self._columns, **columns})
+
+    @classmethod
+    def from_dtypes(cls, frame: pd.DataFrame) -> Schema:
+        """Return what names and data types alone say; values are not looked at."""
+        columns, problems = {}, []
+        for name, dtype in frame.dtypes.items():
+            column = _column_of(dtype)
+            if column is None:
+                problems.append(f"{name!r} has dtype {dtype}")
+            else:
+                columns[str(name)] = column
+        if problems:
+            raise SchemaError(
+                f"These columns cannot be learned from: {'; '.join(problems)}. Convert them to numbers, strings, "
+                "booleans, categories or datetimes, or drop them."
+            )
+        return cls(columns)
+
+    @classmethod
+    def infer(cls, frame: pd.DataFrame) -> Schema:
+        """Read kinds, levels and bounds off the values: NOT private, for public tables and exploration.
+
+        The exact minimum of a column is some person's value: publish a model fitted with such a schema
+        only if the table's domains are public anyway.
+        """
+        warnings.warn(
+            "Schema.infer reads exact bounds and levels off the rows, outside any privacy budget. Check that "
+            "all it found is public before you fit with it.",
+            PrivsynthWarning,
+            stacklevel=2,
+        )
+        columns: dict[str, Column] = {}
+        for name, column in cls.from_dtypes(frame).items():
+            values = frame[name].dropna()
+            nullable = bool(frame[name].isna().any())
+            if isinstance(column, Continuous) and len(values):
+                exact = values.astype("float64")
+                decimals = next((d for d in range(7) if np.allclose(exact, exact.round(d), rtol=0)), None)
+                low, high = float(exact.min()), float(exact.max())
+                bounds = {"low": low, "high": high} if low < high else {"low": low, "high": low + 1}
+                column = replace(column, **bounds, decimals=decimals, nullable=nullable)
+            elif isinstance(column, Categorical) and column.categories is None and len(values):
+                unique = bool(values.is_unique) and len(values) > 50
+                column = Identifier() if unique else Categorical(tuple(sorted(set(values), key=str)), nullable=nullable)
+            elif isinstance(column, Datetime) and len(values) and values.min() < values.max():
+                low_t, high_t = values.min().tz_localize(None), values.max().tz_localize(None)
+                column = Datetime(low_t.isoformat(), high_t.isoformat(), nullable)
+            columns[name] = column
+        return cls(columns)
+
+    def to_json(self) -> str:
+        """Return JSON, a column a line."""
+        lines = [
+            f"  {json.dumps(name)}: {json.dumps({'kind': c.kind, **_compact(c)})}" for name, c in self._columns.items()
+        ]
+        return '{"columns": {\n' + ",\n".join(lines) + "\n}}\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Schema:
+        """Read `to_json` back, or SDV's metadata JSON (V1 and single-table METADATA_SPEC V1)."""
+        try:
+            data = json.loads(text)
+            if not isinstance(data, dict):
+                raise ValueError("not an object")
+            if "tables" in data:
+                if len(data["tables"]) != 1:
+                    raise ValueError("metadata of several tables")
+                data = next(iter(data["tables"].values()))
+            columns = data["columns"]
+            key = data.get("primary_key")
+            return cls(
+                {
+                    str(name): _column_from_sdv(entry, name == key) if "sdtype" in entry else _column_from_dict(entry)
+                    for name, entry in columns.items()
+                }
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SchemaError(
+                f"This is neither a privsynth schema nor SDV metadata ({type(error).__name__}: {error}). "
+                'A schema looks like {"columns": {"age": {"kind": "continuous", "low": 0, "high": 120}}}.'
+            ) from error
+
+    @classmethod
+    def read(cls, path: str | Path) -> Schema:
+        """Read a JSON file: a privsynth schema or SDV metadata."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, frame: pd.DataFrame) -> Schema:
+    """Complete a declaration with what the data types of `frame` say.
+
+    Raises
+    ------
+    SchemaError
+        When a declared column is missing from the frame or does not fit its data type.
+    """
+    if isinstance(declared, (str, Path)):
+        declared = Schema.read(declared)
+    declared = declared if isinstance(declared, Schema) else Schema(declared or {})
+    missing = [name for name in declared if name not in frame.columns]
+    if missing:
+        raise SchemaError(
+            f"The schema declares columns that the table lacks: {missing}. The table has {list(frame.columns)}."
+        )
+    rest = [name for name in frame.columns if name not in declared]
+    found = Schema.from_dtypes(frame[rest])
+    columns: dict[str, Column] = {name: declared[name] if name in declared else found[name] for name in frame.columns}
+    for name, column in columns.items():
+        dtype = frame.dtypes[name]
+        numeric = pd.api.types.is_numeric_dtype(dtype)
+        if isinstance(column, Continuous):
+            if not numeric:
+                raise SchemaError(f"Column {name!r} is declared Continuous, but has dtype {dtype}. Convert it first.")
+            if pd.api.types.is_integer_dtype(dtype):
+                nullable = bool(pd.api.types.is_extension_array_dtype(dtype))
+                columns[name] = replace(column, decimals=0, nullable=nullable)
+        if isinstance(column, Datetime) and not pd.api.types.is_datetime64_any_dtype(dtype):
+            raise SchemaError(
+                f"Column {name!r} is declared Datetime, but has dtype {dtype}. Use pd.to_datetime on it first."
+            )
+    return Schema(columns)
+
+
+def _column_of(dtype: Any) -> Column | None:
+    """Map a data type to a column; None where there is no way."""
+    extension = pd.api.types.is_extension_array_dtype(dtype)
+    if isinstance(dtype, pd.CategoricalDtype):
+        levels = tuple(dtype.categories)
+        return Categorical(levels or None, bool(dtype.ordered))
+    if pd.api.types.is_bool_dtype(dtype):
+        return Boolean(nullable=extension)
+    if pd.api.types.is_integer_dtype(dtype):
+        return Continuous(decimals=0, nullable=extension)
+    if pd.api.types.is_float_dtype(dtype):
+        return Continuous()
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return Datetime()
+    if pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype):
+        return Categorical()
+    return None
+
+
+def _compact(column: Column) -> dict[str, Any]:
+    """Return the fields that differ from their defaults."""
+    defaults = {f.name: f.default for f in fields(column)}
+    return {k: v for k, v in asdict(column).items() if v != defaults[k]}
+
+
+def _column_from_dict(entry: dict[str, Any]) -> Column:
+    entry = dict(entry)
+    kind = _KINDS[entry.pop("kind")]
+    if entry.get("categories") is not None:
+        entry["categories"] = tuple(entry["categories"])
+    return kind(**entry)
+
+
+def _column_from_sdv(entry: dict[str, Any], is_key: bool) -> Column:
+    """Map SDV's sdtype; personal data (names, e-mails, ...) becomes an identifier."""
+    sdtype = entry["sdtype"]
+    if sdtype == "numerical" and not is_key:
+        whole = str(entry.get("computer_representation", "")).lower().startswith(("int", "uint"))
+        return Continuous(decimals=0 if whole else None)
+    simple: dict[str, Column] = {
+        "categorical": Categorical(),
+        "boolean": Boolean(nullable=True),
+        "datetime": Datetime(),
+    }
+    return Identifier() if is_key else simple.get(sdtype, Identifier())

@@ -1,0 +1,28 @@
+"""Models of private tables, all behind one interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from privsynth.bundle import read_bundle
+from privsynth.errors import BundleError
+from privsynth.synthesizers.base import Synthesizer
+from privsynth.synthesizers.ctgan import CTGAN
+
+__all__ = ["CTGAN", "Synthesizer", "load"]
+_KNOWN = {"CTGAN": CTGAN}
+
+
+def load(path: str | Path) -> CTGAN:
+    """Read a model that ``save`` wrote, on any device.
+
+    Raises
+    ------
+    BundleError
+        When the file is missing, truncated, changed, or no model.
+    """
+    data, tensors = read_bundle(path)
+    kind = data.get("class") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in _KNOWN:
+        raise BundleError(f"{path} holds a model of class {kind!r}; known are {', '.join(_KNOWN)}. Update privsynth.")
+    return _KNOWN[kind]._load(path, data, tensors)

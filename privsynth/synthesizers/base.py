@@ -1,0 +1,304 @@
+"""The template that all synthesizers share: fit under a ledger, sample under conditions, save and load."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from privsynth import bundle
+from privsynth._checks import check_int
+from privsynth._random import as_generator
+from privsynth.errors import BundleError, ConditionError, DataError, NotFittedError, PrivacyError, PrivsynthWarning
+from privsynth.privacy.accountant import epsilon_of
+from privsynth.privacy.budget import Budget
+from privsynth.privacy.certificate import Certificate
+from privsynth.privacy.ledger import Ledger
+from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.privacy.noise import NoiseSource, SecureNoise
+from privsynth.schema import Identifier, Schema, resolve_schema
+from privsynth.tables import as_frame
+from privsynth.training.mixture import Mixture
+from privsynth.transforms.encoder import TableEncoder
+from privsynth.transforms.predicates import Predicate, as_predicate
+
+DEFAULT_DELTA = 1e-5
+Self = TypeVar("Self", bound="Synthesizer")
+
+
+class Synthesizer(BaseEstimator):
+    """A model of a private table.
+
+    Subclasses fill three holes: `_check_parameters`, `_learn` and `_mixture_of`, and say in
+    `_model_to_dict` / `_model_from_dict` what they save.
+    """
+
+    epsilon: float | None
+    delta: float | None
+    schema: Any
+    _noise_source: type[NoiseSource] = SecureNoise
+    """Tests replace this by `NoNoise`, which makes every certificate say epsilon = infinity."""
+
+    def fit(self: Self, X: Any, y: Any = None, *, ledger: Ledger | None = None) -> Self:
+        """Learn a private table.
+
+        Parameters
+        ----------
+        X : DataFrame, dict of columns or ndarray of shape (n_rows, n_columns)
+            The private rows, as they are: missing values, categories and times included.
+        y : Series or array of shape (n_rows,), optional
+            One more column, for scikit-learn pipelines.
+        ledger : Ledger, optional
+            The budget of the table, shared by several fits; without one the fit has a ledger of its own.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        BudgetExceeded
+            When the ledger has less left than ``epsilon`` and ``delta``; nothing has been read then.
+        ParameterError, DataError, SchemaError
+            When a parameter or the table is unusable; the message says what to change.
+        """
+        self._check_parameters()
+        frame = as_frame(X, y)
+        schema = resolve_schema(self.schema, frame)
+        self._check_columns(schema)
+        budget = self._own_budget(ledger)
+        ledger = Ledger(budget) if ledger is None else ledger
+        asked = math.inf if budget.epsilon is None else budget.epsilon
+        mechanisms = Mechanisms(self._noise_source(), private=budget.is_private)
+        if not budget.is_private:
+            warnings.warn(
+                "epsilon=None: this model is NOT private. Exact statistics of the rows will be in it.",
+                PrivsynthWarning,
+                stacklevel=2,
+            )
+        entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta)
+        try:
+            self._learn(frame, schema, budget, mechanisms)
+            self.certificate_ = Certificate.of(mechanisms, delta=budget.delta)
+            if self.certificate_.private and self.certificate_.epsilon > asked * (1 + 1e-6):
+                raise PrivacyError(
+                    f"The fit cost epsilon={self.certificate_.epsilon:.6g}, more than the {asked:.6g} asked for. "
+                    "This is a defect of privsynth: please report it."
+                )
+        finally:
+            spent = min(asked, epsilon_of(mechanisms.events, delta=budget.delta)) if mechanisms.charges else 0.0
+            ledger.settle(entry, epsilon=spent, delta=budget.delta if mechanisms.charges else 0.0)
+        self.ledger_ = ledger
+        self.schema_ = schema
+        self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+        self.feature_names_in_ = np.array(list(self.columns_), dtype=object)
+        self.n_features_in_ = len(self.columns_)
+        return self
+
+    def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
+        """Draw synthetic rows; spends no budget.
+
+        Parameters
+        ----------
+        n_rows : int
+            How many. May be left out where `conditions` is a DataFrame.
+        conditions : dict or DataFrame, optional
+            What every row must satisfy, exactly. A dict maps columns to a value, a list of values, a closed
+            range ``(low, high)`` or a pandas Interval; None means missing. A DataFrame asks for one row for
+            each of its rows, in order.
+        random_state : None, int or numpy Generator
+            Reproduces the sample.
+
+        Returns
+        -------
+        DataFrame of n_rows rows
+            Columns, order and data types of the table that was learned.
+
+        Raises
+        ------
+        ConditionError
+            When a condition names an unknown column or value, or the model says no row can satisfy it.
+
+        Examples
+        --------
+        ``model.sample(500, conditions={"is_fraud": True, "amount": (1000, 5000)})``
+        """
+        self._check_fitted()
+        rng = as_generator(random_state)
+        if isinstance(conditions, pd.DataFrame):
+            return self._sample_each(conditions, n_rows, rng)
+        n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
+        if conditions is not None and not isinstance(conditions, Mapping):
+            raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
+        predicates = {name: as_predicate(name, wanted) for name, wanted in (conditions or {}).items()}
+        return self._sample_rows(n_rows, predicates, rng)
+
+    def condition_probability(self, conditions: Mapping[str, Any]) -> float:
+        """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`)."""
+        self._check_fitted()
+        predicates = {name: as_predicate(name, wanted) for name, wanted in conditions.items()}
+        return self._mixture.condition(self._allowed(predicates))[1]
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one file of JSON and safetensors; it holds no rows and no pickle."""
+        self._check_fitted()
+        model, tensors = self._model_to_dict()
+        parameters = self.get_params(deep=False)
+        schema = parameters.pop("schema")
+        if not isinstance(parameters.get("random_state"), (int, type(None))):
+            parameters["random_state"] = None
+        declared = schema if schema is None or isinstance(schema, str) else Schema(schema).to_json()
+        bundle.write_bundle(
+            path,
+            {
+                "class": type(self).__name__,
+                "parameters": {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()},
+                "declared_schema": str(declared) if isinstance(declared, Path) else declared,
+                "schema": self.schema_.to_json(),
+                "columns": self.columns_,
+                "encoder": self.encoder_.to_dict(),
+                "certificate": self.certificate_.to_dict(),
+                "model": model,
+            },
+            tensors,
+        )
+
+    @classmethod
+    def _load(cls: type[Self], path: str | Path, data: dict[str, Any], tensors: bundle.Arrays) -> Self:
+        """Rebuild a model from what `save` wrote."""
+        try:
+            parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in data["parameters"].items()}
+            declared = data["declared_schema"]
+            parameters["schema"] = None if declared is None else Schema.from_json(declared)
+            self = cls(**parameters)
+            self.columns_ = {str(k): str(v) for k, v in data["columns"].items()}
+            self.schema_ = Schema.from_json(data["schema"])
+            self.encoder_ = TableEncoder.from_dict(data["encoder"])
+            self.certificate_ = Certificate.from_dict(data["certificate"])
+            self._model_from_dict(data["model"], tensors)
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, PrivacyError, DataError) as error:
+            raise BundleError(
+                f"{path} is no {cls.__name__} model ({type(error).__name__}: {error}). Get a fresh copy."
+            ) from error
+        self.feature_names_in_ = np.array(list(self.columns_), dtype=object)
+        self.n_features_in_ = len(self.columns_)
+        return self
+
+    @property
+    def _mixture(self) -> Mixture:
+        """The fitted mixture, computed once."""
+        if not hasattr(self, "_cached_mixture"):
+            self._cached_mixture = self._mixture_of()
+        return self._cached_mixture
+
+    def _own_budget(self, ledger: Ledger | None) -> Budget:
+        """Return this fit's total: delta defaults to 1e-5, or to the ledger's in proportion to epsilon."""
+        if self.delta is not None or ledger is None or self.epsilon is None:
+            return Budget(self.epsilon, DEFAULT_DELTA if self.delta is None else self.delta)
+        budget = Budget(self.epsilon, DEFAULT_DELTA)
+        if not ledger.budget.is_private:
+            return budget
+        left = ledger.remaining
+        share = min(1.0, (budget.epsilon or 0.0) / (left.epsilon or 1.0))
+        return Budget(self.epsilon, left.delta * share)
+
+    def _allowed(self, predicates: Mapping[str, Predicate]) -> dict[str, Any]:
+        """Return the share of each cell that each predicate allows, refusing what is impossible."""
+        by_name = {column.name: column for column in self.encoder_.columns}
+        allowed = {}
+        for name, predicate in predicates.items():
+            if name not in by_name:
+                kind = "an identifier, made up anew" if name in self.columns_ else "unknown"
+                raise ConditionError(f"Column {name!r} is {kind}. Conditions can be set on {list(by_name)}.")
+            allowed[name] = by_name[name].cover(predicate)
+            if not allowed[name].any():
+                raise ConditionError(
+                    f"No value of column {name!r} satisfies {_shown(predicate)}. It was learned "
+                    f"{_domain(by_name[name])}. Widen the condition."
+                )
+        return allowed
+
+    def _sample_rows(self, n_rows: int, predicates: Mapping[str, Predicate], rng: np.random.Generator) -> pd.DataFrame:
+        mixture, _ = self._mixture.condition(self._allowed(predicates))
+        cells = mixture.draw(n_rows, rng)
+        decoded = {
+            column.name: column.decode(cells[:, j], rng, predicates.get(column.name))
+            for j, column in enumerate(self.encoder_.columns)
+        }
+        for name, declared in self.schema_.items():
+            if isinstance(declared, Identifier):
+                decoded[name] = _fake_keys(n_rows, declared.prefix, self.columns_[name], rng)
+        return pd.DataFrame({name: decoded[name] for name in self.columns_}, columns=list(self.columns_))
+
+    def _sample_each(self, conditions: pd.DataFrame, n_rows: int | None, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw one row for each row of `conditions`, equal ones together."""
+        if n_rows is not None and n_rows != len(conditions):
+            raise ConditionError(f"conditions has {len(conditions)} rows and n_rows is {n_rows}. Leave n_rows out.")
+        if conditions.empty:
+            return self._sample_rows(len(conditions), {}, rng)
+        parts, places = [], []
+        codes = (
+            conditions.groupby(list(conditions.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+        )
+        for code in np.unique(codes):
+            rows = np.flatnonzero(codes == code)
+            wanted = conditions.iloc[int(rows[0])]
+            predicates = {str(name): as_predicate(str(name), wanted[name]) for name in conditions.columns}
+            parts.append(self._sample_rows(len(rows), predicates, rng))
+            places.append(rows)
+        together = pd.concat(parts, ignore_index=True)
+        return together.iloc[np.argsort(np.concatenate(places), kind="stable")].reset_index(drop=True)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "encoder_"):
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet. Call fit(df) first.")
+
+    @abstractmethod
+    def _check_parameters(self) -> None: ...
+
+    @abstractmethod
+    def _check_columns(self, schema: Schema) -> None: ...
+
+    @abstractmethod
+    def _learn(self, frame: pd.DataFrame, schema: Schema, budget: Budget, mechanisms: Mechanisms) -> None: ...
+
+    @abstractmethod
+    def _mixture_of(self) -> Mixture: ...
+
+    @abstractmethod
+    def _model_to_dict(self) -> tuple[dict[str, Any], bundle.Arrays]: ...
+
+    @abstractmethod
+    def _model_from_dict(self, data: dict[str, Any], tensors: bundle.Arrays) -> None: ...
+
+
+def _fake_keys(n_rows: int, prefix: str, dtype: str, rng: np.random.Generator) -> pd.Series:
+    """Make up distinct keys: numbers for number columns, else the prefix and a number."""
+    start = int(rng.integers(10**8, 9 * 10**8))
+    numbers = start + np.cumsum(rng.integers(1, 10, size=n_rows))
+    if dtype.lower().startswith(("int", "uint", "float")):
+        return pd.Series(numbers).astype(dtype if dtype.endswith("64") else "int64")
+    return pd.Series([f"{prefix}-{number}" for number in numbers], dtype=object).astype(dtype)
+
+
+def _shown(predicate: Predicate) -> str:
+    values = getattr(predicate, "values", None)
+    return f"one of {list(values)}" if values is not None else f"the range {predicate.low} to {predicate.high}"  # type: ignore[union-attr]
+
+
+def _domain(column: Any) -> str:
+    """Describe what a column can be, for an error message."""
+    if hasattr(column, "cells"):
+        low, high = column.cells.low.min(), column.cells.high.max()
+        if column.dtype.startswith("datetime64"):
+            return f"between {pd.Timestamp(low, unit='s')} and {pd.Timestamp(high, unit='s')}"
+        scale = 10.0 ** (column.cells.decimals or 0)
+        return f"between {low / scale:g} and {high / scale:g}"
+    return f"with the levels {list(column.levels)[:20]}"

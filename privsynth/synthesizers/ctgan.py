@@ -1,0 +1,345 @@
+"""CTGAN: the conditional generator, fitted by a measured critic and a DP-SGD critic under one budget."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from privsynth import bundle
+from privsynth._checks import check_choice, check_int, check_real, parameter_error
+from privsynth._progress import ProgressBar
+from privsynth._random import as_generator, torch_seed
+from privsynth.errors import ParameterError, PrivsynthWarning
+from privsynth.nets.generator import Generator
+from privsynth.privacy.budget import Budget
+from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.schema import Identifier, Schema
+from privsynth.synthesizers.base import Synthesizer
+from privsynth.training.choice import choose_model
+from privsynth.training.conditions import Pool
+from privsynth.training.history import History
+from privsynth.training.loop import Settings, Trainer, fix_class
+from privsynth.training.measure import measure, project_to_simplex
+from privsynth.training.measured import MeasuredCritic
+from privsynth.training.mixture import Mixture
+from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan
+from privsynth.transforms.cells import IntArray
+from privsynth.transforms.encoder import fit_encoder, needs
+
+MAX_CLASSES = 12
+_N_COMPONENTS = 1024
+
+
+class CTGAN(Synthesizer):
+    """Conditional tabular GAN with a differential-privacy guarantee for everything that leaves `fit`.
+
+    A generator with mode-specific normalization (Xu et al. 2019) is fitted by a *measured critic*, low-order
+    tables of the rows released once through the Gaussian mechanism, and, where budget and rows suffice, by a
+    *neural critic* trained by DP-SGD (Abadi et al. 2016) through Opacus. Both share (`epsilon`, `delta`).
+
+    Parameters
+    ----------
+    epsilon : float or None, default 1.0
+        Total privacy budget, everything included. None switches privacy off, with a warning.
+    delta : float, optional
+        Total delta; 1e-5, or a share of the ledger's in proportion to `epsilon`.
+    condition_columns : list of str, optional
+        Columns you will condition on: what goes with them is measured more exactly. Any column can be
+        conditioned on all the same.
+    target : str, optional
+        The column to be predicted from the others, such as a fraud label: every pair of columns is measured
+        in each of its classes. Defaults to the first condition column.
+    schema : Schema, mapping or path, optional
+        What is public about the columns; the rest is discovered privately.
+    critic : {"auto", "both", "measured", "neural"}, default "auto"
+        "auto" opens the neural critic where its noise is small enough; "measured" and "neural" run one
+        alone ("neural" is a classic DP-SGD GAN).
+    steps : int, default 1000
+        Steps of the measured critic.
+    discriminator_steps : int, default 100
+        DP-SGD steps of the neural critic.
+    batch_size : int, default 512
+        Expected Poisson batch of real rows in a DP-SGD step.
+    embedding_dim : int, default 64
+        Length of a latent.
+    generator_dim, discriminator_dim : tuple of int, default (256, 256) and (64, 32)
+        Widths of the hidden layers.
+    max_grad_norm : float, default 1.0
+        L2 bound on one row's gradient.
+    device : str, default "auto"
+        "cpu", "cuda", or "auto" for CUDA where there is one.
+    verbose : bool, default True
+        Progress bars, on terminals and in notebooks.
+    random_state : None, int or numpy Generator
+        Seeds weights and latents; never the privacy noise, so that two fits differ.
+
+    Attributes
+    ----------
+    certificate_ : Certificate
+        Every touch of the rows, its noise and the total (epsilon, delta).
+    ledger_ : Ledger
+        The budget that was spent from.
+    schema_ : Schema
+        All columns as they were taken.
+    history_ : History
+        Measured loss by step; 1 is the noise floor.
+    plan_ : Plan
+        Which critics ran, and why.
+
+    Examples
+    --------
+    >>> from privsynth.datasets import make_transactions
+    >>> model = CTGAN(epsilon=1.0, target="is_fraud", steps=20, random_state=0)
+    >>> table = model.fit(make_transactions(2000, random_state=0)).sample(5, conditions={"is_fraud": True})
+    >>> len(table), bool(table["is_fraud"].all()), round(model.certificate_.epsilon, 3)
+    (5, True, 1.0)
+    """
+
+    def __init__(
+        self,
+        epsilon: float | None = 1.0,
+        *,
+        delta: float | None = None,
+        condition_columns: list[str] | None = None,
+        target: str | None = None,
+        schema: Any = None,
+        critic: str = "auto",
+        steps: int = 1000,
+        discriminator_steps: int = 100,
+        batch_size: int = 512,
+        embedding_dim: int = 64,
+        generator_dim: tuple[int, ...] = (256, 256),
+        discriminator_dim: tuple[int, ...] = (64, 32),
+        max_grad_norm: float = 1.0,
+        device: str = "auto",
+        verbose: bool = True,
+        random_state: Any = None,
+    ) -> None:
+        self.epsilon = epsilon
+        self.delta = delta
+        self.condition_columns = condition_columns
+        self.target = target
+        self.schema = schema
+        self.critic = critic
+        self.steps = steps
+        self.discriminator_steps = discriminator_steps
+        self.batch_size = batch_size
+        self.embedding_dim = embedding_dim
+        self.generator_dim = generator_dim
+        self.discriminator_dim = discriminator_dim
+        self.max_grad_norm = max_grad_norm
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _check_parameters(self) -> None:
+        if self.epsilon is not None:
+            remedy = "Use 0.1 to 10, or epsilon=None for no privacy at all."
+            check_real("CTGAN", "epsilon", self.epsilon, low=0, low_open=True, high=30, remedy=remedy)
+        if self.delta is not None:
+            remedy = "Use a value well below 1/rows, such as 1e-5."
+            check_real(
+                "CTGAN", "delta", self.delta, low=0, low_open=True, high=1, high_open=True, remedy=remedy
+            )  # fmt: skip
+        check_choice("CTGAN", "critic", self.critic, ("auto", "both", "measured", "neural"))
+        check_int("CTGAN", "steps", self.steps, low=1)
+        check_int("CTGAN", "discriminator_steps", self.discriminator_steps, low=1)
+        check_int("CTGAN", "batch_size", self.batch_size, low=1)
+        check_int("CTGAN", "embedding_dim", self.embedding_dim, low=1)
+        for name in ("generator_dim", "discriminator_dim"):
+            widths = getattr(self, name)
+            if not isinstance(widths, (tuple, list)) or not widths:
+                raise parameter_error("CTGAN", name, "a tuple of widths such as (256, 256)", widths)
+            for width in widths:
+                check_int("CTGAN", name, width, low=1)
+        check_real("CTGAN", "max_grad_norm", self.max_grad_norm, low=0, low_open=True, high=1e6)
+        if not isinstance(self.device, str) or self.device.split(":")[0] not in ("auto", "cpu", "cuda"):
+            raise parameter_error("CTGAN", "device", "'auto', 'cpu' or 'cuda'", self.device)
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise parameter_error("CTGAN", "device", "'cpu' here: no CUDA device was found", self.device)
+        as_generator(self.random_state, "CTGAN")
+
+    def _check_columns(self, schema: Schema) -> None:
+        """Refuse targets and condition columns that are not there."""
+        if isinstance(self.condition_columns, str):
+            raise parameter_error("CTGAN", "condition_columns", "a list of column names", self.condition_columns)
+        named = [("condition_columns", name) for name in self.condition_columns or []]
+        for parameter, name in [*named, *([("target", self.target)] if self.target is not None else [])]:
+            if name not in schema:
+                raise parameter_error("CTGAN", parameter, f"among the columns {list(schema)}", name)
+            if isinstance(schema[name], Identifier):
+                raise parameter_error("CTGAN", parameter, "a column that is modelled, not an identifier", name)
+
+    def _learn(self, frame: pd.DataFrame, schema: Schema, budget: Budget, mechanisms: Mechanisms) -> None:
+        """Spend the budget: row count, encoder, measured tables, DP-SGD, final choice."""
+        rng = as_generator(self.random_state, "CTGAN")
+        n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
+        if budget.is_private and budget.delta > 1 / n_rows:
+            warnings.warn(
+                f"delta={budget.delta:.2g} is above 1/rows (about {1 / n_rows:.2g}): it would allow to publish a row. "
+                "Use a smaller delta.",
+                PrivsynthWarning,
+                stacklevel=4,
+            )
+        plan = make_plan(self._request(schema), budget, n_rows, mechanisms)
+        encoder = fit_encoder(frame, schema, mechanisms)
+        codes = encoder.transform(frame)
+        names = encoder.layout.names
+        split, conditions = self._roles(names, encoder.layout)
+        measurements = measure(
+            codes, encoder.layout, one_way=encoder.one_way, split=split, conditions=conditions, mechanisms=mechanisms
+        )
+        device = torch.device(self._device())
+        critic = MeasuredCritic(
+            measurements, encoder.layout, n_rows=n_rows, device=device, seed=int(rng.integers(2**31))
+        )
+        seeds = torch.Generator().manual_seed(torch_seed(rng))
+        generator = Generator(
+            [span.size for span in encoder.layout.spans],
+            n_classes=len(critic.class_shares),
+            embedding_dim=self.embedding_dim,
+            hidden=tuple(self.generator_dim),
+            generator=seeds,
+        )
+        marginals = np.concatenate([project_to_simplex(encoder.one_way.values[s.slice]) for s in encoder.layout.spans])
+        generator.start_from(torch.as_tensor(marginals, dtype=torch.float32))
+        pool = Pool.draw(
+            critic.class_shares, n_components=_N_COMPONENTS, embedding_dim=self.embedding_dim, generator=seeds
+        )
+        with ProgressBar(self.verbose) as progress:
+            trainer = Trainer(
+                generator.to(device),
+                pool.to(device),
+                encoder.layout,
+                critic=critic,
+                settings=self._settings(plan, n_rows),
+                seed=torch_seed(rng),
+                progress=progress,
+            )
+            if plan.measured:
+                trainer.fit_measured()
+            if plan.neural:
+                self._train_neural(trainer, codes, plan, mechanisms, rng)
+        if budget.is_private:
+            mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
+        self.encoder_, self.plan_, self.history_ = encoder, plan, trainer.history
+        self.generator_, self.pool_, self._split = generator.cpu(), pool, split
+        self.__dict__.pop("_cached_mixture", None)
+
+    def _train_neural(
+        self, trainer: Trainer, codes: IntArray, plan: Plan, mechanisms: Mechanisms, rng: np.random.Generator
+    ) -> None:
+        """Run DP-SGD and keep the privately chosen generator."""
+        before = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+        event = mechanisms.train(TRAINING, clip_norm=self.max_grad_norm)
+        checkpoints = trainer.fit_neural(
+            codes, event, mechanisms.noise, private=mechanisms.private, measured=plan.measured
+        )
+        if not mechanisms.allows(CHOICE):
+            return
+        samples = []
+        for weights in (before, *checkpoints):
+            trainer.generator.load_state_dict(weights)
+            with torch.no_grad():
+                probabilities = trainer.probabilities().cpu().numpy().astype(np.float64)
+            mixture = Mixture(trainer.pool.weights, probabilities, trainer.layout)
+            samples.append(mixture.draw(min(50_000, max(5_000, plan.n_rows)), rng))
+        best = choose_model(
+            codes, samples, trainer.layout, n_rows=plan.n_rows, mechanisms=mechanisms, label=CHOICE, rng=rng
+        )
+        trainer.generator.load_state_dict((before, *checkpoints)[best])
+
+    def _request(self, schema: Schema) -> Request:
+        modelled = [name for name, column in schema.items() if not isinstance(column, Identifier)]
+        first = self._first_condition()
+        return Request(
+            discoveries=needs(schema),
+            n_columns=len(modelled),
+            n_conditions=len({*(self.condition_columns or [])} - {first}),
+            split=first is not None,
+            critic=self.critic,
+            batch_size=self.batch_size,
+            discriminator_steps=self.discriminator_steps,
+            discriminator_dim=tuple(self.discriminator_dim),
+        )
+
+    def _first_condition(self) -> str | None:
+        return self.target or (self.condition_columns[0] if self.condition_columns else None)
+
+    def _roles(self, names: list[str], layout: Any) -> tuple[int | None, list[int]]:
+        """Return the position of the splitting column, if it has few enough cells, and of further conditions."""
+        first = self._first_condition()
+        split = names.index(first) if first is not None else None
+        conditions = [names.index(name) for name in self.condition_columns or [] if name != first]
+        if split is not None and layout.spans[split].size > MAX_CLASSES:
+            return None, sorted({*conditions, split})
+        return split, conditions
+
+    def _settings(self, plan: Plan, n_rows: int) -> Settings:
+        return Settings(
+            steps=self.steps,
+            batch_size=max(1, round(plan.sampling_rate * n_rows)),
+            max_grad_norm=self.max_grad_norm,
+            discriminator_dim=tuple(self.discriminator_dim),
+        )
+
+    def _device(self) -> str:
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def _mixture_of(self) -> Mixture:
+        layout = self.encoder_.layout
+        with torch.no_grad():
+            raw = self.generator_(self.pool_.latents, self.pool_.classes)
+            fixed = fix_class(raw, self.pool_.classes, layout, self._split)
+        return Mixture(self.pool_.weights, fixed.numpy().astype(np.float64), layout)
+
+    def _model_to_dict(self) -> tuple[dict[str, Any], bundle.Arrays]:
+        tensors = {f"generator.{name}": value.numpy() for name, value in self.generator_.state_dict().items()}
+        tensors["latents"] = self.pool_.latents.numpy()
+        tensors["classes"] = self.pool_.classes.numpy()
+        model = {
+            "split": self._split,
+            "shares": self.pool_.shares.tolist(),
+            "plan": {
+                k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in asdict(self.plan_).items()
+            },
+            "history": self.history_.to_dict(),
+        }
+        return model, tensors
+
+    def _model_from_dict(self, data: dict[str, Any], tensors: bundle.Arrays) -> None:
+        layout = self.encoder_.layout
+        self._split = data["split"]
+        shares = np.asarray(data["shares"], dtype=np.float64)
+        if self._split is not None and not 0 <= self._split < len(layout.spans):
+            raise ValueError("the splitting column does not exist")
+        if len(shares) != (1 if self._split is None else layout.spans[self._split].size) or (shares < 0).any():
+            raise ValueError("shares of classes do not fit the layout")
+        self.plan_ = Plan(**data["plan"])
+        self.history_ = History(**data["history"])
+        generator = Generator(
+            [span.size for span in layout.spans],
+            n_classes=len(shares),
+            embedding_dim=self.embedding_dim,
+            hidden=tuple(self.generator_dim),
+            generator=torch.Generator().manual_seed(0),
+        )
+        prefix = "generator."
+        weights = {k[len(prefix) :]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(prefix)}
+        generator.load_state_dict(weights)
+        classes, latents = torch.from_numpy(tensors["classes"]), torch.from_numpy(tensors["latents"])
+        if latents.shape != (len(classes), self.embedding_dim) or bool(
+            (classes < 0).any() | (classes >= len(shares)).any()
+        ):
+            raise ValueError("latents and classes do not fit each other")
+        if not 0 < len(classes) <= 1 << 20:
+            raise ParameterError("too many components")
+        self.generator_, self.pool_ = generator, Pool(latents, classes, shares)

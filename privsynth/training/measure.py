@@ -1,0 +1,180 @@
+"""What the measured critic compares with: low-order tables of the private rows, released once.
+
+``G_c = Z_c' Z_c``, the co-occurrence of cells in the rows of class c, holds every pair of columns at once.
+A row adds one to one cell of each pair of its class alone, so k pairs have L2 sensitivity sqrt(k), split by
+class or not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from privsynth.privacy.mechanisms import Mechanisms, Release
+from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.layout import Layout
+
+CLASS_COLUMNS, CONDITION_PAIRS, SELECTION, PAIRS = (
+    "columns by class",
+    "condition pairs",
+    "selection of pairs",
+    "pairs by class",
+)
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """Released counts of some pairs of columns.
+
+    Parameters
+    ----------
+    pairs : list of (int, int)
+        Positions of the columns, first < second.
+    values : ndarray of shape (n_classes, width, width)
+        Counts at [c, cell of the first, cell of the second]; 0 elsewhere. One class if not split.
+    scale : float
+        Standard deviation of the noise.
+    """
+
+    pairs: list[Pair]
+    values: npt.NDArray[np.float32]
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Everything released for the measured critic.
+
+    Parameters
+    ----------
+    split : int or None
+        Position of the column whose cells are the classes; None for a single class.
+    one_way : Release
+        Shape (width,).
+    class_columns : Release or None
+        Shape (n_classes, width): every column in each class.
+    condition_pairs, pairs : PairTable or None
+        Pairs with a condition column (not split), and pairs split by class.
+    """
+
+    split: int | None
+    one_way: Release
+    class_columns: Release | None = None
+    condition_pairs: PairTable | None = None
+    pairs: PairTable | None = None
+
+
+def measure(
+    codes: IntArray,
+    layout: Layout,
+    *,
+    one_way: Release,
+    split: int | None,
+    conditions: list[int],
+    mechanisms: Mechanisms,
+) -> Measurements:
+    """Release every table that the plan allotted something to.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_rows, n_columns)
+        Private cells, read through `mechanisms` only.
+    layout : Layout
+        Spans of the columns.
+    one_way : Release
+        The encoder's 1-way counts, used to score pairs.
+    split : int or None
+        Position of the column whose cells are the classes.
+    conditions : list of int
+        Positions of further condition columns.
+    """
+    classes = np.zeros(len(codes), dtype=np.int64) if split is None else codes[:, split]
+    n_classes = 1 if split is None else layout.spans[split].size
+    others = [j for j in range(len(layout.spans)) if j != split]
+    class_columns = condition_pairs = pairs = None
+    if split is not None and others and mechanisms.allows(CLASS_COLUMNS):
+        exact = np.zeros((n_classes, layout.width), dtype=np.int64)
+        for j in others:
+            exact[:, layout.spans[j].slice] = _cross(classes, codes[:, j], n_classes, layout.spans[j].size)
+        asked = np.isin(layout.owner(), others)
+        part = mechanisms.counts(CLASS_COLUMNS, exact[:, asked], sensitivity=math.sqrt(len(others)))
+        values = np.zeros(exact.shape)
+        values[:, asked] = part.values
+        class_columns = Release(values, part.scale)
+    wanted = [p for p in combinations(others, 2) if set(p) & set(conditions)]
+    if wanted and mechanisms.allows(CONDITION_PAIRS):
+        condition_pairs = _pair_table(codes, layout, wanted, None, 1, mechanisms, CONDITION_PAIRS)
+    every = list(combinations(others, 2))
+    if every and mechanisms.allows(PAIRS):
+        chosen = every
+        if mechanisms.allows(SELECTION):
+            chosen = _select(codes, layout, every, one_way, mechanisms)
+        pairs = _pair_table(codes, layout, chosen, classes, n_classes, mechanisms, PAIRS)
+    return Measurements(split, one_way, class_columns, condition_pairs, pairs)
+
+
+def _cross(first: IntArray, second: IntArray, n_first: int, n_second: int) -> IntArray:
+    """Count two columns of cells against each other, shape (n_first, n_second)."""
+    flat = np.bincount(first * n_second + second, minlength=n_first * n_second)
+    return flat.reshape(n_first, n_second).astype(np.int64)
+
+
+def _pair_table(
+    codes: IntArray,
+    layout: Layout,
+    pairs: list[Pair],
+    classes: IntArray | None,
+    n_classes: int,
+    mechanisms: Mechanisms,
+    label: str,
+) -> PairTable:
+    """Count and release `pairs`, split by `classes`."""
+    exact = []
+    for i, j in pairs:
+        size_i, size_j = layout.spans[i].size, layout.spans[j].size
+        first = codes[:, i] if classes is None else classes * size_i + codes[:, i]
+        exact.append(_cross(first, codes[:, j], n_classes * size_i, size_j).ravel())
+    release = mechanisms.counts(label, np.concatenate(exact), sensitivity=math.sqrt(len(pairs)))
+    values = np.zeros((n_classes, layout.width, layout.width), dtype=np.float32)
+    parts = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
+    for (i, j), part in zip(pairs, parts, strict=True):
+        first_span, second_span = layout.spans[i], layout.spans[j]
+        block = part.reshape(n_classes, first_span.size, second_span.size)
+        values[:, first_span.slice, second_span.slice] = block
+    return PairTable(pairs, values, release.scale)
+
+
+def _select(codes: IntArray, layout: Layout, pairs: list[Pair], one_way: Release, mechanisms: Mechanisms) -> list[Pair]:
+    """Choose the pairs that are furthest from independence, privately.
+
+    The score of a pair is the L1 distance of its counts from the product of the released 1-way counts; one
+    row changes one cell by one, so its sensitivity is 1.
+    """
+    shares = [project_to_simplex(one_way.values[span.slice]) for span in layout.spans]
+    total = max(1.0, float(np.mean([np.clip(one_way.values[s.slice], 0, None).sum() for s in layout.spans])))
+    scores = np.empty(len(pairs))
+    for number, (i, j) in enumerate(pairs):
+        exact = _cross(codes[:, i], codes[:, j], layout.spans[i].size, layout.spans[j].size)
+        scores[number] = np.abs(exact - total * np.outer(shares[i], shares[j])).sum()
+    picked = mechanisms.choose(SELECTION, scores, sensitivity=1.0)
+    return sorted(pairs[k] for k in picked)
+
+
+def project_to_simplex(counts: FloatArray) -> FloatArray:
+    """Return the nearest (Euclidean) point of the probability simplex to ``counts / counts.sum()``.
+
+    >>> project_to_simplex(np.array([80.0, 30.0, -10.0])).round(2).tolist()
+    [0.75, 0.25, 0.0]
+    """
+    total = counts.sum()
+    shares = counts / total if total > 0 else np.full(len(counts), 1 / len(counts))
+    ordered = np.sort(shares)[::-1]
+    excess = (np.cumsum(ordered) - 1) / np.arange(1, len(shares) + 1)
+    last = np.flatnonzero(ordered > excess)[-1]
+    projected = np.clip(shares - excess[last], 0, None)
+    return projected / projected.sum()

@@ -1,0 +1,127 @@
+r"""The measured critic: how far the generator's own tables are from the released ones, in units of noise.
+
+With soft outputs P (rows: components of the mixture), the expected tables are matrix products, without
+sampling noise: 1-ways ``n_c mean(P_c)`` and all pairs at once ``n_c P_c' P_c / B_c``.  The loss is the mean
+over released cells of ``(expected - released)^2 / scale^2``: 1 is the noise floor, for then the model is as far
+from the release as the truth is.  Exact releases (``epsilon=None``) count as noisy by 0.1% of the rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privsynth.training.measure import Measurements, PairTable, project_to_simplex
+from privsynth.transforms.cells import FloatArray
+from privsynth.transforms.layout import Layout
+
+_EXACT = 1e-3
+_MAX_WIDTH = 1200
+
+
+class MeasuredCritic:
+    """The loss of a generator against `measurements`.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Releases only.
+    layout : Layout
+        Spans of the columns.
+    n_rows : int
+        The released row count.
+    device : torch.device
+        Where the targets are kept.
+    seed : int
+        For the columns compared in a step, where the table is too wide to compare all.
+    """
+
+    def __init__(
+        self, measurements: Measurements, layout: Layout, *, n_rows: int, device: torch.device, seed: int = 0
+    ) -> None:
+        self.layout = layout
+        self.n_rows = float(n_rows)
+        self.split = measurements.split
+        self.device = device
+        self._rng = np.random.default_rng(seed)
+        span = None if self.split is None else layout.spans[self.split]
+        self.class_shares = _class_shares(measurements, layout)
+        self._sizes = torch.tensor(self.class_shares * n_rows, dtype=torch.float32, device=device)
+        free = torch.ones(layout.width, device=device)
+        if span is not None:
+            free[span.slice] = 0.0
+        self._free = free
+        self._one_way = self._tensor(measurements.one_way.values)
+        self._one_scale = self._scale(measurements.one_way.scale)
+        self._by_class, self._by_class_scale = None, 1.0
+        if measurements.class_columns is not None:
+            self._by_class = self._tensor(measurements.class_columns.values)
+            self._by_class_scale = self._scale(measurements.class_columns.scale)
+        self._tables = [self._pairs(t) for t in (measurements.condition_pairs, measurements.pairs) if t is not None]
+
+    def _tensor(self, values: object) -> Tensor:
+        return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
+
+    def _scale(self, scale: float) -> float:
+        return scale if scale > 0 else _EXACT * self.n_rows
+
+    def _pairs(self, table: PairTable) -> tuple[Tensor, Tensor, float]:
+        """Return targets, mask of measured cells and noise scale of one table of pairs."""
+        mask = torch.zeros(self.layout.width, self.layout.width, device=self.device)
+        for i, j in table.pairs:
+            mask[self.layout.spans[i].slice, self.layout.spans[j].slice] = 1.0
+        return self._tensor(table.values), mask, self._scale(table.scale)
+
+    def _columns(self) -> Tensor | None:
+        """Return the cells compared in this step: all, or those of some columns of a wide table."""
+        if self.layout.width <= _MAX_WIDTH:
+            return None
+        chosen: list[int] = []
+        width = 0
+        for j in self._rng.permutation(len(self.layout.spans)):
+            width += self.layout.spans[j].size
+            if width > _MAX_WIDTH and chosen:
+                break
+            chosen.append(int(j))
+        cells = [np.arange(s.start, s.stop) for j, s in enumerate(self.layout.spans) if j in chosen]
+        return torch.as_tensor(np.concatenate(cells), device=self.device)
+
+    def loss(self, parts: list[Tensor]) -> Tensor:
+        """Return the loss of cell probabilities by class, each of shape (B_c, width): a scalar, 1 is noise."""
+        squares, cells = self._marginal_squares(parts)
+        columns = self._columns()
+        if columns is not None:
+            parts = [part[:, columns] for part in parts]
+        grams = [part.T @ part * (size / len(part)) for part, size in zip(parts, self._sizes, strict=True)]
+        for target, mask, scale in self._tables:
+            target, mask = _cut(target, columns), _cut(mask, columns)
+            expected = [torch.stack(grams).sum(dim=0)] if len(target) < len(grams) else grams
+            for gram, wanted in zip(expected, target, strict=True):
+                squares = squares + ((gram - wanted) * mask).square().sum() / scale**2
+            cells = cells + mask.sum() * len(target)
+        return squares / cells
+
+    def _marginal_squares(self, parts: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return squared errors of the 1-ways and columns by class, and how many cells they are."""
+        means = torch.stack([part.mean(dim=0) for part in parts]) * self._sizes[:, None]
+        squares = ((means.sum(dim=0) - self._one_way) * self._free).square().sum() / self._one_scale**2
+        cells = self._free.sum()
+        if self._by_class is not None:
+            squares = squares + ((means - self._by_class) * self._free).square().sum() / self._by_class_scale**2
+            cells = cells * (1 + len(parts))
+        return squares, cells
+
+
+def _cut(table: Tensor, columns: Tensor | None) -> Tensor:
+    """Keep some cells of a (..., width, width) table."""
+    return table if columns is None else table[..., columns, :][..., columns]
+
+
+def _class_shares(measurements: Measurements, layout: Layout) -> FloatArray:
+    """Return the share of each class, from its released 1-way counts."""
+    if measurements.split is None:
+        return np.ones(1)
+    counts = measurements.one_way.values[layout.spans[measurements.split].slice]
+    shares = project_to_simplex(counts)
+    return np.clip(shares, 1e-6, None) / np.clip(shares, 1e-6, None).sum()

@@ -1,0 +1,200 @@
+r"""Mode-specific normalization of a number: value -> (cell, position in it), and back.
+
+CTGAN (Xu et al. 2019) fits a Gaussian mixture to the raw values and calls its components modes.  Here a
+mode is a *cell*: a group of neighbouring *leaves* of a private histogram, and an *atom* is a leaf of one
+single value (a spike at 0, a round amount).  Edges, atoms and the masses inside a cell come from releases
+only, so the object holds nothing of the rows.
+
+Values on a grid (whole numbers, fixed decimals) are handled in grid units; the leaf [a, b) then holds the
+integers a .. b-1, and a leaf of one integer is an atom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The cells of one numeric column.
+
+    Parameters
+    ----------
+    low, high : ndarray of shape (n_leaves,)
+        Ends of the leaves, in grid units where there is a grid; intervals first, in ascending order and
+        without gaps, then atoms (``low == high``) in ascending order.
+    mass : ndarray of shape (n_leaves,)
+        Released share of rows in each leaf, >= 0.
+    cell : ndarray of int of shape (n_leaves,)
+        Which cell each leaf belongs to, 0 .. n_cells-1.
+    decimals : int or None
+        Decimals of the grid; None for none.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    mass: FloatArray
+    cell: IntArray
+    decimals: int | None = None
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return int(self.cell.max()) + 1
+
+    @cached_property
+    def _n_intervals(self) -> int:
+        return int((self.low < self.high).sum())
+
+    def to_grid(self, values: FloatArray) -> FloatArray:
+        """Turn values into grid units (rounded to the grid), or return them as they are."""
+        return values if self.decimals is None else np.rint(values * 10.0**self.decimals)
+
+    def from_grid(self, units: FloatArray) -> FloatArray:
+        """Turn grid units into values."""
+        return units if self.decimals is None else np.round(units / 10.0**self.decimals, self.decimals)
+
+    def leaf_of(self, values: FloatArray) -> IntArray:
+        """Return the leaf of each value; values beyond the ends are cut to the outermost leaf."""
+        k = self._n_intervals
+        units = self.to_grid(values)
+        atoms = self.low[k:]
+        if k == 0:
+            return np.abs(units[:, None] - atoms[None, :]).argmin(axis=1).astype(np.int64)
+        leaf = np.clip(np.searchsorted(self.low[:k], units, side="right") - 1, 0, k - 1)
+        if len(atoms):
+            at = np.clip(np.searchsorted(atoms, units), 0, len(atoms) - 1)
+            leaf = np.where(atoms[at] == units, k + at, leaf)
+        return leaf.astype(np.int64)
+
+    def encode(self, values: FloatArray) -> IntArray:
+        """Return the cell of each value, shape (n_rows,)."""
+        return self.cell[self.leaf_of(values)]
+
+    def position(self, values: FloatArray) -> FloatArray:
+        """Return alpha in [-1, 1], each value's place between the ends of its cell; 0 in an atom."""
+        cell = self.encode(values)
+        low = np.full(self.n_cells, np.inf)
+        high = np.full(self.n_cells, -np.inf)
+        np.minimum.at(low, self.cell, self.low)
+        np.maximum.at(high, self.cell, self.high)
+        width = np.where(high > low, high - low, 1.0)
+        alpha = 2 * (self.to_grid(values) - low[cell]) / width[cell] - 1
+        return np.where(high[cell] > low[cell], np.clip(alpha, -1, 1), 0.0)
+
+    def overlap(self, low: float, high: float, *, low_open: bool, high_open: bool) -> tuple[FloatArray, FloatArray]:
+        """Cut every leaf to a range of values; returns the new ends (empty leaves have low > high)."""
+        if self.decimals is not None:
+            scale = 10.0**self.decimals
+            first = np.floor(low * scale + 1e-6) + 1 if low_open else np.ceil(low * scale - 1e-6)
+            last = np.ceil(high * scale - 1e-6) - 1 if high_open else np.floor(high * scale + 1e-6)
+            atom = self.low == self.high
+            start = np.maximum(self.low, first)
+            stop = np.where(atom, np.minimum(self.high, last), np.minimum(self.high, last + 1))
+            empty = np.where(atom, start > stop, start >= stop)
+        else:
+            low = np.nextafter(low, np.inf) if low_open else low
+            high = np.nextafter(high, -np.inf) if high_open else high
+            start, stop = np.maximum(self.low, low), np.minimum(self.high, high)
+            atom = self.low == self.high
+            empty = np.where(atom, start > stop, (start > stop) | ((start == stop) & (stop == self.high)))
+        return np.where(empty, np.inf, start), np.where(empty, -np.inf, stop)
+
+    def leaf_weights(self, start: FloatArray, stop: FloatArray) -> FloatArray:
+        """Return the released mass of each leaf that lies between `start` and `stop`."""
+        width = np.where(self.high > self.low, self.high - self.low, 1.0)
+        share = np.where(self.high > self.low, np.clip(stop - start, 0, None) / width, 1.0)
+        share = np.where((stop == start) & (self.high > self.low), 1e-12, share)  # one point of a continuum
+        return np.where(start <= stop, self.mass * share, 0.0)
+
+    def cover(self, weights: FloatArray) -> FloatArray:
+        """Return the share of each cell's mass that leaf `weights` cover, shape (n_cells,)."""
+        whole = np.bincount(self.cell, self.mass, self.n_cells)
+        part = np.bincount(self.cell, weights, self.n_cells)
+        return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+
+    def draw(
+        self, cells: IntArray, rng: np.random.Generator, *, start: FloatArray, stop: FloatArray, weights: FloatArray
+    ) -> FloatArray:
+        """Draw a value in each of `cells`: a leaf by `weights`, then uniformly from `start` to `stop`."""
+        order = np.argsort(self.cell, kind="stable")
+        cumulative = np.cumsum(weights[order])
+        total = np.bincount(self.cell, weights, self.n_cells)
+        last = np.cumsum(np.bincount(self.cell, minlength=self.n_cells))
+        before = np.concatenate([[0.0], cumulative])[np.concatenate([[0], last[:-1]])]
+        target = before[cells] + rng.random(len(cells)) * total[cells]
+        pick = np.searchsorted(cumulative, target, side="right")
+        pick = np.clip(pick, np.concatenate([[0], last[:-1]])[cells], last[cells] - 1)
+        leaf = order[pick]
+        leaf = np.where(weights[leaf] > 0, leaf, self._heaviest(weights)[cells])
+        low, high = start[leaf], stop[leaf]
+        value = low + rng.random(len(cells)) * (high - low)
+        if self.decimals is not None:
+            value = np.floor(value)
+            value = np.where(high > low, np.minimum(value, high - 1), low)
+        return self.from_grid(value)
+
+    def _heaviest(self, weights: FloatArray) -> IntArray:
+        """Return the heaviest leaf of each cell: where rounding of the cumulative sum went astray."""
+        best = np.zeros(self.n_cells, dtype=np.int64)
+        for leaf in np.argsort(weights, kind="stable"):
+            best[self.cell[leaf]] = leaf
+        return best
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return {
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "mass": [float(f"{m:.6g}") for m in self.mass],
+            "cell": self.cell.tolist(),
+            "decimals": self.decimals,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Cells:
+        """Read `to_dict` back; raises ValueError when the arrays do not fit each other."""
+        low, high, mass = (np.asarray(data[k], dtype=np.float64) for k in ("low", "high", "mass"))
+        cell = np.asarray(data["cell"], dtype=np.int64)
+        shapes = {low.shape, high.shape, mass.shape, cell.shape}
+        if len(shapes) != 1 or low.ndim != 1 or not len(low) or (cell < 0).any() or (cell > len(cell)).any():
+            raise ValueError("cells of a number do not fit each other")
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all() and (mass >= 0).all()):
+            raise ValueError("ends of cells are not in order")
+        decimals = data["decimals"]
+        return cls(low, high, mass, cell, None if decimals is None else int(decimals))
+
+
+def group_leaves(low: FloatArray, high: FloatArray, mass: FloatArray, *, max_cells: int, min_mass: float) -> IntArray:
+    """Merge neighbouring leaves into at most `max_cells` cells of mass >= `min_mass`.
+
+    The lightest group is merged into its lighter neighbour until both hold, so that heavy atoms stay
+    cells of their own and tails end in one wide cell.
+
+    Returns
+    -------
+    ndarray of int of shape (n_leaves,)
+        The cell of each leaf, numbered in ascending order of value.
+    """
+    order = np.lexsort((high, (low + high) / 2))
+    groups = [[int(leaf)] for leaf in order]
+    masses = [float(mass[leaf]) for leaf in order]
+    while len(groups) > 1:
+        i = int(np.argmin(masses))
+        if len(groups) <= max_cells and masses[i] >= min_mass:
+            break
+        left = i - 1 if i == len(groups) - 1 or (i > 0 and masses[i - 1] <= masses[i + 1]) else i
+        groups[left] += groups.pop(left + 1)
+        masses[left] += masses.pop(left + 1)
+    cell = np.empty(len(low), dtype=np.int64)
+    for number, leaves in enumerate(groups):
+        cell[leaves] = number
+    return cell

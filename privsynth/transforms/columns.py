@@ -1,0 +1,223 @@
+"""One column between its table values and its cells: fitted on releases, holding no rows.
+
+`DiscreteColumn` has a cell a level (and ``__other__`` for levels too rare to be released); `NumericColumn`
+has the cells of `privsynth.transforms.cells`. Both may have a last cell for missing values. They share
+``encode``, ``cover`` (how much of each cell a predicate allows) and ``decode``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from privsynth.errors import ConditionError
+from privsynth.transforms.cells import Cells, FloatArray, IntArray
+from privsynth.transforms.predicates import Between, OneOf, Predicate
+from privsynth.transforms.values import from_levels, from_numbers, to_levels, to_number, to_numbers
+
+OTHER = "__other__"
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteColumn:
+    """A column of levels.
+
+    Parameters
+    ----------
+    name, dtype : str
+        The table column and the pandas data type that it comes back as.
+    levels : tuple
+        Released or declared levels, a cell each.
+    other : bool
+        Whether a cell for unreleased levels follows.
+    null : bool
+        Whether a last cell for missing values follows.
+    ordered : bool
+        For category dtypes.
+    fallback : int
+        The cell of what has no cell of its own.
+    """
+
+    name: str
+    dtype: str
+    levels: tuple[Any, ...]
+    other: bool
+    null: bool
+    ordered: bool = False
+    fallback: int = 0
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.levels) + self.other + self.null
+
+    @property
+    def extra(self) -> dict[str, int]:
+        """Cells that stand for no level: "other" and "null", where there are any."""
+        k = len(self.levels)
+        return {**({"other": k} if self.other else {}), **({"null": k + self.other} if self.null else {})}
+
+    def without(self, extra: str, *, fallback: int) -> DiscreteColumn:
+        """Return the column without its "other" or "null" cell; its rows count as cell `fallback`."""
+        return replace(self, **{extra: False}, fallback=fallback)  # type: ignore[arg-type]
+
+    def encode(self, series: pd.Series) -> IntArray:
+        """Return the cell of each value, shape (n_rows,)."""
+        codes, levels = to_levels(series)
+        known = {level: cell for cell, level in enumerate(self.levels)}
+        rest = self.extra.get("other", self.fallback)
+        table = [known.get(level, rest) for level in levels] + [self.extra.get("null", self.fallback)]
+        return np.asarray(table, dtype=np.int64)[codes]
+
+    def cover(self, predicate: Predicate) -> FloatArray:
+        """Return 1 for the cells that `predicate` allows, else 0; raises ConditionError for none."""
+        shown: list[Any] = [*self.levels, *([OTHER] if self.other else [])]
+        if isinstance(predicate, Between):
+            allowed = [_inside(level, predicate, self) for level in shown] + [False] * self.null
+        else:
+            unknown = [v for v in predicate.values if v is not None and v not in shown and str(v) not in shown]
+            if unknown:
+                raise ConditionError(
+                    f"The condition on {self.name!r} asks for {', '.join(map(repr, unknown))}, which the model "
+                    f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}."
+                )
+            if None in predicate.values and not self.null:
+                raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
+            wanted = [str(v) for v in predicate.values if v is not None]
+            allowed = [str(level) in wanted for level in shown] + [None in predicate.values] * self.null
+        return np.asarray(allowed, dtype=np.float64)
+
+    def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
+        """Return the values of `cells` in the data type of the column."""
+        levels: list[Any] = [*self.levels, *([OTHER] if self.other else [])]
+        return from_levels(cells, levels, self.dtype, ordered=self.ordered)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return {"type": "discrete", **self.__dict__, "levels": list(self.levels)}
+
+
+@dataclass(frozen=True, eq=False)
+class NumericColumn:
+    """A column of numbers or times.
+
+    Parameters
+    ----------
+    name, dtype : str
+        The table column and the pandas data type that it comes back as.
+    cells : Cells
+        Leaves and cells; times are in seconds since 1970.
+    null : bool
+        Whether a last cell for missing values follows.
+    fallback : int
+        The cell of missing values where they have none of their own.
+    """
+
+    name: str
+    dtype: str
+    cells: Cells
+    null: bool
+    fallback: int = 0
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.cells.n_cells + self.null
+
+    @property
+    def extra(self) -> dict[str, int]:
+        """The cell of missing values, where there is one."""
+        return {"null": self.cells.n_cells} if self.null else {}
+
+    def without(self, extra: str, *, fallback: int) -> NumericColumn:
+        """Return the column without its "null" cell; its rows count as cell `fallback`."""
+        return replace(self, null=False, fallback=fallback)
+
+    def encode(self, series: pd.Series) -> IntArray:
+        """Return the cell of each value, shape (n_rows,)."""
+        values = to_numbers(series)
+        missing = np.isnan(values)
+        cell = self.cells.encode(np.where(missing, 0.0, values))
+        return np.where(missing, self.extra.get("null", self.fallback), cell)
+
+    def _cut(self, predicate: Predicate | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return start, stop and weight of every leaf under `predicate`."""
+        cells = self.cells
+        if predicate is None:
+            start, stop = cells.low, cells.high
+            return start, stop, cells.mass
+        if isinstance(predicate, Between):
+            low = -np.inf if predicate.low is None else to_number(self.name, predicate.low, self.dtype)
+            high = np.inf if predicate.high is None else to_number(self.name, predicate.high, self.dtype)
+            start, stop = cells.overlap(low, high, low_open=predicate.low_open, high_open=predicate.high_open)
+            return start, stop, cells.leaf_weights(start, stop)
+        numbers = [to_number(self.name, v, self.dtype) for v in predicate.values if v is not None]
+        start, stop = np.full(len(cells.low), np.inf), np.full(len(cells.low), -np.inf)
+        for number in numbers:
+            leaf = int(cells.leaf_of(np.array([number]))[0])
+            one_start, one_stop = cells.overlap(number, number, low_open=False, high_open=False)
+            start[leaf], stop[leaf] = one_start[leaf], one_stop[leaf]
+        return start, stop, cells.leaf_weights(start, stop)
+
+    def cover(self, predicate: Predicate) -> FloatArray:
+        """Return how much of each cell's mass `predicate` allows, in [0, 1]."""
+        missing = isinstance(predicate, OneOf) and None in predicate.values
+        if missing and not self.null:
+            raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
+        _, _, weights = self._cut(predicate)
+        share = self.cells.cover(weights)
+        return np.append(share, float(missing)) if self.null else share
+
+    def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
+        """Return a value for each of `cells`, satisfying `predicate`, in the data type of the column."""
+        missing = cells >= self.cells.n_cells
+        start, stop, weights = self._cut(predicate)
+        values = self.cells.draw(np.where(missing, 0, cells), rng, start=start, stop=stop, weights=weights)
+        if isinstance(predicate, OneOf):
+            wanted = np.array([to_number(self.name, v, self.dtype) for v in predicate.values if v is not None] or [0.0])
+            values = wanted[np.abs(values[:, None] - wanted[None, :]).argmin(axis=1)]
+        return from_numbers(np.where(missing, np.nan, values), self.dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return {"type": "numeric", **self.__dict__, "cells": self.cells.to_dict()}
+
+
+ColumnTransform = DiscreteColumn | NumericColumn
+
+
+def column_from_dict(data: dict[str, Any]) -> ColumnTransform:
+    """Read a column's `to_dict` back."""
+    data = dict(data)
+    kind = data.pop("type")
+    if kind == "numeric":
+        return NumericColumn(**{**data, "cells": Cells.from_dict(data["cells"])})
+    if kind == "discrete":
+        return DiscreteColumn(**{**data, "levels": tuple(data["levels"])})
+    raise ValueError(f"unknown type of column {kind!r}")
+
+
+def _inside(level: Any, predicate: Between, column: DiscreteColumn) -> bool:
+    """Whether a level lies in a range: by rank for ordered levels, by value for numbers."""
+
+    def rank(value: Any) -> float:
+        if column.ordered and value in column.levels:
+            return float(column.levels.index(value))
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        raise ConditionError(
+            f"The condition on {column.name!r} is a range, and its levels have no order ({value!r}). "
+            "Use a list of levels."
+        )
+
+    if level == OTHER:
+        return False
+    place = rank(level)
+    low = -np.inf if predicate.low is None else rank(predicate.low)
+    high = np.inf if predicate.high is None else rank(predicate.high)
+    return (place > low if predicate.low_open else place >= low) and (
+        place < high if predicate.high_open else place <= high
+    )

@@ -1,0 +1,235 @@
+r"""What was not declared, released privately: bounds, levels, atoms and the leaves of numeric columns.
+
+Three mechanisms, each one call for all columns that need it (a row is in one bin of each column, so the L2
+sensitivity of k columns together is sqrt(k)):
+
+* *bounds*: a histogram over sign x floor(log2 |x|); the outermost bins that rise above the noise;
+* *levels and atoms*: a stability histogram over exact values (Korolova et al. 2009; Gaussian variant), which
+  releases frequent levels of categorical columns and spikes of numeric ones;
+* *leaves*: rounds of Gaussian counts on a tree of intervals whose heavy leaves are split eight-fold, as in
+  PrivTree (Zhang, Xiao, Xie 2016) but with Gaussian noise and a fixed number of rounds.
+
+Everything after a release is post-processing and spends nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.transforms.cells import FloatArray, IntArray
+
+MIN_EXPONENT, MAX_EXPONENT = -16, 47
+_BINS = MAX_EXPONENT - MIN_EXPONENT + 1
+_FIRST_SPLIT = 64
+_OCTAVE_SPLIT = 8
+_BRANCHES = 8
+_MAX_LEAVES = 512
+_FALSE_BINS = 0.02
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Adjacent intervals [edges[i], edges[i+1]) of one column and their released counts."""
+
+    edges: FloatArray
+    counts: FloatArray
+
+
+def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, label: str) -> dict[str, FloatArray]:
+    """Release the range of each column as powers of two.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray of shape (n_rows,)
+        Private values; NaN is missing.
+    mechanisms : Mechanisms
+        Charged once, under `label`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Public starting edges of each column's leaves: octaves between the outermost occupied bins, each in
+        eight parts. [0, 1] where nothing rises above the noise.
+    """
+    counts = np.stack([np.bincount(_octave(v[~np.isnan(v)]), minlength=2 * _BINS + 1) for v in columns.values()])
+    release = mechanisms.counts(label, counts, sensitivity=math.sqrt(len(columns)))
+    far = float(norm.isf(_FALSE_BINS / counts.size))
+    edges = {}
+    for name, noisy in zip(columns, release.values, strict=True):
+        occupied = _occupied(noisy, release.scale, far=far)
+        if len(occupied) == 0:
+            edges[name] = np.array([0.0, 1.0])
+            continue
+        parts = [_octave_edges(int(bin_)) for bin_ in range(occupied[0], occupied[-1] + 1)]
+        edges[name] = np.unique(np.concatenate(parts))
+    return edges
+
+
+def _occupied(noisy: FloatArray, scale: float, *, far: float) -> IntArray:
+    """Return the bins that rise above the noise: by `far` deviations anywhere, by 2.5 next to such a bin.
+
+    Among a thousand empty bins the highest is three to four deviations up, so a lone bin needs more than one
+    beside the bulk, of which there are two a column.
+    """
+    found = set(np.flatnonzero(noisy > far * scale).tolist())
+    near = set(np.flatnonzero(noisy > 2.5 * scale).tolist())
+    while fresh := {b for b in near - found if b - 1 in found or b + 1 in found}:
+        found |= fresh
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def _octave(values: FloatArray) -> FloatArray:
+    """Return the bin of each value: negative octaves (large first), zero, positive octaves."""
+    exponent = np.frexp(np.abs(values))[1] - 1
+    exponent = np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT) - MIN_EXPONENT
+    return np.where(values == 0, _BINS, np.where(values > 0, _BINS + 1 + exponent, _BINS - 1 - exponent))
+
+
+def _octave_edges(bin_: int) -> FloatArray:
+    """Return the ends and inner edges of one bin; the bin of zero is [0, smallest octave]."""
+    if bin_ == _BINS:
+        return np.array([0.0, 2.0**MIN_EXPONENT])
+    exponent = (bin_ - _BINS - 1 if bin_ > _BINS else _BINS - 1 - bin_) + MIN_EXPONENT
+    edges = np.linspace(2.0**exponent, 2.0 ** (exponent + 1), _OCTAVE_SPLIT + 1)
+    return edges if bin_ > _BINS else -edges[::-1]
+
+
+def unit_edges(edges: FloatArray, decimals: int | None, *, high_inside: bool, most: int) -> FloatArray | None:
+    """Return one leaf a grid point where the range holds at most `most` of them, in grid units; else None."""
+    if decimals is None:
+        return None
+    low, high = np.rint(edges[[0, -1]] * 10.0**decimals)
+    last = high + high_inside
+    return np.arange(low, last + 1) if 1 <= last - low <= most else None
+
+
+def declared_edges(low: float, high: float, *, grid: bool) -> FloatArray:
+    """Return the public starting edges between declared bounds; on a grid `high` itself is inside."""
+    if not grid:
+        return np.linspace(low, high, _FIRST_SPLIT + 1)
+    return np.unique(np.rint(np.linspace(low, high + 1, min(_FIRST_SPLIT, int(high - low) + 1) + 1)))
+
+
+def discover_values(
+    columns: Mapping[str, tuple[Any, Any]], mechanisms: Mechanisms, label: str
+) -> tuple[dict[str, tuple[list[Any], FloatArray]], float]:
+    """Release the frequent values of each column and their noisy counts.
+
+    Parameters
+    ----------
+    columns : mapping of str to (values, counts)
+        Each column's distinct values and how many rows have them, private both.
+
+    Returns
+    -------
+    found : dict of str to (list of values, ndarray of counts)
+        Most frequent first.
+    scale : float
+        Standard deviation of the noise.
+    """
+    kept, noisy, scale = mechanisms.discover(label, [np.asarray(counts) for _, counts in columns.values()])
+    found = {}
+    for (name, (values, _)), index, counts in zip(columns.items(), kept, noisy, strict=True):
+        order = np.argsort(-counts, kind="stable")
+        found[name] = ([values[i] for i in index[order]], counts[order])
+    return found, scale
+
+
+def grow_leaves(
+    columns: Mapping[str, FloatArray],
+    edges: Mapping[str, FloatArray],
+    on_grid: Mapping[str, bool],
+    mechanisms: Mechanisms,
+    labels: list[str],
+) -> tuple[dict[str, Leaves], float]:
+    """Count the rows in every leaf and split the heavy ones, one round a label.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray
+        Private values in grid units, without missing ones and without those at released atoms.
+    edges : mapping of str to ndarray
+        Public or released starting edges.
+    on_grid : mapping of str to bool
+        Whether leaves end at whole numbers and stop splitting at width one.
+    labels : list of str
+        One allotted Gaussian event a round.
+
+    Returns
+    -------
+    leaves : dict of str to Leaves
+    scale : float
+        Standard deviation of the noise in each count.
+    """
+    sensitivity = math.sqrt(len(columns))
+    leaves: dict[str, Leaves] = {}
+    asked = {name: edges[name] for name in columns}
+    splits: dict[str, list[int]] = {}
+    scale = 0.0
+    for label in labels:
+        bins = {name: _split_bins(asked[name], splits.get(name)) for name in columns}
+        exact = [_count(values, asked[name], bins[name]) for name, values in columns.items()]
+        release = mechanisms.counts(label, np.concatenate(exact), sensitivity=sensitivity)
+        scale = release.scale
+        noisy = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
+        for name, counts in zip(columns, noisy, strict=True):
+            leaves[name] = _merge_round(leaves.get(name), asked[name], bins[name], counts)
+            asked[name], splits[name] = _split(leaves[name], on_grid[name], max(16 * scale, 16.0))
+    return leaves, scale
+
+
+def _split_bins(edges: FloatArray, fresh: list[int] | None) -> FloatArray:
+    """Return which intervals of `edges` are asked for: all in the first round, else the fresh ones."""
+    mask = np.zeros(len(edges) - 1, dtype=bool)
+    mask[slice(None) if fresh is None else fresh] = True
+    return mask
+
+
+def _count(values: FloatArray, edges: FloatArray, asked: Any) -> Any:
+    """Count the values in the asked intervals; values beyond the ends are cut to the outermost."""
+    place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    return np.bincount(place, minlength=len(edges) - 1)[asked].astype(np.int64)
+
+
+def _merge_round(before: Leaves | None, edges: FloatArray, asked: Any, counts: FloatArray) -> Leaves:
+    """Put a round's counts in place; children are scaled to agree with their parent's count."""
+    if before is None:
+        return Leaves(edges, np.clip(counts, 0, None))
+    parent = np.clip(np.searchsorted(before.edges, edges[:-1], side="right") - 1, 0, len(before.counts) - 1)
+    merged = before.counts[parent].astype(np.float64)
+    merged[asked] = np.clip(counts, 0, None)
+    for p in np.unique(parent[asked]):
+        children = np.flatnonzero(asked & (parent == p))
+        total, k = merged[children].sum(), len(children)
+        if total > 0:
+            best = (before.counts[p] * k + total) / (k + 1)  # inverse-variance mean of 1 and k noises
+            merged[children] *= best / total
+        else:
+            merged[children] = before.counts[p] / k
+    return Leaves(edges, merged)
+
+
+def _split(leaves: Leaves, grid: bool, threshold: float) -> tuple[FloatArray, list[int]]:
+    """Return the next edges and the indices of their fresh intervals: heavy leaves split eight-fold."""
+    edges: list[float] = []
+    fresh: list[int] = []
+    heavy = leaves.counts > threshold
+    if heavy.sum() * _BRANCHES + len(heavy) > _MAX_LEAVES:
+        keep = np.argsort(-leaves.counts)[: max(0, (_MAX_LEAVES - len(heavy)) // _BRANCHES)]
+        heavy &= np.isin(np.arange(len(heavy)), keep)
+    for i, (low, high) in enumerate(zip(leaves.edges[:-1], leaves.edges[1:], strict=True)):
+        inner = np.linspace(low, high, _BRANCHES + 1)
+        inner = np.unique(np.rint(inner)) if grid else np.unique(inner)
+        if heavy[i] and len(inner) > 2:
+            fresh += range(len(edges), len(edges) + len(inner) - 1)
+            edges += inner[:-1].tolist()
+        else:
+            edges.append(float(low))
+    return np.array([*edges, leaves.edges[-1]]), fresh

@@ -1,0 +1,335 @@
+"""From a table and its schema to cells: every column fitted on releases, in one fixed order of spends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from privsynth.errors import DataError
+from privsynth.privacy.mechanisms import Mechanisms, Release
+from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, Schema
+from privsynth.transforms.cells import Cells, FloatArray, IntArray, group_leaves
+from privsynth.transforms.columns import ColumnTransform, DiscreteColumn, NumericColumn, column_from_dict
+from privsynth.transforms.discover import (
+    Leaves,
+    declared_edges,
+    discover_bounds,
+    discover_values,
+    grow_leaves,
+    unit_edges,
+)
+from privsynth.transforms.layout import Layout
+from privsynth.transforms.values import to_levels, to_number, to_numbers
+
+BOUNDS, VALUES, ONE_WAY = "bounds", "levels and atoms", "1-way counts"
+ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, round 4")
+MAX_CELLS = 32
+MAX_ATOMS = 64
+
+
+def needs(schema: Schema) -> dict[str, int]:
+    """Return how many columns take part in each discovery: what a budget plan has to provide for.
+
+    >>> needs(Schema({"age": Continuous(0, 120, decimals=0), "city": Categorical()}))
+    {'bounds': 0, 'levels and atoms': 2, 'leaves': 1, '1-way counts': 2}
+    """
+    modelled = [c for c in schema.values() if not isinstance(c, Identifier)]
+    numeric = [c for c in modelled if isinstance(c, (Continuous, Datetime))]
+    open_levels = [c for c in modelled if isinstance(c, Categorical) and c.categories is None]
+    return {
+        BOUNDS: sum(c.low is None or c.high is None for c in numeric),
+        VALUES: len(open_levels) + sum(isinstance(c, Continuous) for c in numeric),
+        "leaves": len(numeric),
+        ONE_WAY: len(modelled),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class TableEncoder:
+    """The fitted columns of a table and their released 1-way counts.
+
+    Parameters
+    ----------
+    columns : tuple of ColumnTransform
+        One for each modelled column, in table order.
+    one_way : Release
+        Noisy count of every cell, shape (layout.width,).
+    """
+
+    columns: tuple[ColumnTransform, ...]
+    one_way: Release
+
+    @property
+    def layout(self) -> Layout:
+        """Who owns which cells."""
+        return Layout.of({column.name: column.n_cells for column in self.columns})
+
+    def transform(self, frame: pd.DataFrame) -> IntArray:
+        """Return the cell of every value, shape (n_rows, n_columns), counted within each column."""
+        return np.stack([column.encode(frame[column.name]) for column in self.columns], axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        counts = {"values": self.one_way.values.tolist(), "scale": self.one_way.scale}
+        return {"columns": [column.to_dict() for column in self.columns], "one_way": counts}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TableEncoder:
+        """Read `to_dict` back; raises ValueError when parts do not fit."""
+        columns = tuple(column_from_dict(entry) for entry in data["columns"])
+        release = Release(np.asarray(data["one_way"]["values"], dtype=np.float64), float(data["one_way"]["scale"]))
+        encoder = cls(columns, release)
+        if not columns or release.values.shape != (encoder.layout.width,):
+            raise ValueError("counts and columns do not fit each other")
+        return encoder
+
+
+def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms) -> TableEncoder:
+    """Fit the columns of `frame` on private releases.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Private rows; read through `mechanisms` only.
+    schema : Schema
+        A declaration of every column (`resolve_schema`).
+    mechanisms : Mechanisms
+        With the labels of this module allotted where `needs` asks for them.
+
+    Raises
+    ------
+    DataError
+        When the releases show no two values in a column that was not declared.
+    """
+    modelled = {n: c for n, c in schema.items() if not isinstance(c, Identifier)}
+    if not modelled:
+        raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
+    numbers = {n: to_numbers(frame[n]) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
+    edges = _starting_edges(modelled, numbers, mechanisms)
+    units = _small_grids(modelled, edges)
+    large = {n: v for n, v in numbers.items() if n not in units}
+    found, noise = _frequent_values(frame, modelled, large, mechanisms)
+    columns: dict[str, ColumnTransform] = {}
+    for name, column in modelled.items():
+        if isinstance(column, (Categorical, Boolean)):
+            columns[name] = _discrete(name, column, str(frame.dtypes[name]), found.get(name))
+    for name, points in units.items():
+        cells = Cells(
+            points[:-1], points[1:], np.ones(len(points) - 1), np.arange(len(points) - 1), _digits(modelled[name])
+        )
+        columns[name] = NumericColumn(name, str(frame.dtypes[name]), cells, modelled[name].nullable)
+    columns.update(_numeric(frame, modelled, large, edges, found, noise, mechanisms))
+    return _count_cells(frame, [columns[name] for name in modelled], mechanisms)
+
+
+def _starting_edges(
+    schema: dict[str, Any], numbers: dict[str, FloatArray], mechanisms: Mechanisms
+) -> dict[str, FloatArray]:
+    """Return each numeric column's first edges, declared or discovered, in values."""
+    edges, unknown = {}, {}
+    for name, values in numbers.items():
+        column = schema[name]
+        if column.low is None or column.high is None:
+            unknown[name] = values
+        else:
+            dtype = "datetime64[s]" if isinstance(column, Datetime) else "float64"
+            low, high = (to_number(name, bound, dtype) for bound in (column.low, column.high))
+            edges[name] = np.array([low, high])
+    if unknown:
+        found = discover_bounds(unknown, mechanisms, BOUNDS)
+        for name, grid in found.items():
+            column = schema[name]
+            dtype = "datetime64[s]" if isinstance(column, Datetime) else "float64"
+            low = -np.inf if column.low is None else to_number(name, column.low, dtype)
+            high = np.inf if column.high is None else to_number(name, column.high, dtype)
+            inner = grid[(grid > low) & (grid < high)]
+            ends = [[low] if np.isfinite(low) else [], [high] if np.isfinite(high) else []]
+            edges[name] = np.unique(np.concatenate([ends[0], inner, ends[1]]))
+            if len(edges[name]) < 2:
+                edges[name] = np.array([edges[name][0], edges[name][0] + 1])
+    return edges
+
+
+def _digits(column: Any) -> int | None:
+    """Return the public decimals of a numeric column; times are whole seconds."""
+    return 0 if isinstance(column, Datetime) else column.decimals
+
+
+def _small_grids(schema: dict[str, Any], edges: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the columns whose range has so few grid points that each is a cell, and these points."""
+    units = {
+        name: unit_edges(ends, _digits(schema[name]), high_inside=schema[name].high is not None, most=MAX_CELLS)
+        for name, ends in edges.items()
+    }
+    return {name: points for name, points in units.items() if points is not None}
+
+
+def _frequent_values(
+    frame: pd.DataFrame, schema: dict[str, Any], numbers: dict[str, FloatArray], mechanisms: Mechanisms
+) -> tuple[dict[str, tuple[list[Any], FloatArray]], float]:
+    """Release the frequent levels of undeclared categoricals and the frequent numbers."""
+    asked: dict[str, tuple[Any, Any]] = {}
+    for name, column in schema.items():
+        if isinstance(column, Categorical) and column.categories is None:
+            codes, levels = to_levels(frame[name])
+            asked[name] = (levels, np.bincount(codes[codes >= 0], minlength=len(levels)))
+        elif isinstance(column, Continuous) and name in numbers:
+            known = numbers[name][~np.isnan(numbers[name])]
+            asked[name] = np.unique(known + 0.0, return_counts=True)
+    return discover_values(asked, mechanisms, VALUES) if asked else ({}, 0.0)
+
+
+def _discrete(name: str, column: Any, dtype: str, found: tuple[list[Any], FloatArray] | None) -> DiscreteColumn:
+    """Fit a column of levels, declared or found."""
+    if isinstance(column, Boolean):
+        return DiscreteColumn(name, dtype, (False, True), other=False, null=column.nullable)
+    if column.categories is not None:
+        return DiscreteColumn(name, dtype, column.categories, other=False, null=column.nullable, ordered=column.ordered)
+    levels = tuple(found[0]) if found else ()
+    return DiscreteColumn(name, dtype, levels, other=True, null=column.nullable)
+
+
+def _numeric(
+    frame: pd.DataFrame,
+    schema: dict[str, Any],
+    numbers: dict[str, FloatArray],
+    edges: dict[str, FloatArray],
+    found: dict[str, tuple[list[Any], FloatArray]],
+    noise: float,
+    mechanisms: Mechanisms,
+) -> dict[str, ColumnTransform]:
+    """Fit all numeric columns: atoms from `found`, leaves grown for the rest."""
+    if not numbers:
+        return {}
+    values, starts, grids, atoms, decimals = {}, {}, {}, {}, {}
+    for name, column_values in numbers.items():
+        spikes, counts = found.get(name, ([], np.zeros(0)))
+        spikes, counts = spikes[:MAX_ATOMS], counts[:MAX_ATOMS]
+        digits = _digits(schema[name])
+        decimals[name] = _decimals_of(spikes) if digits is None else digits
+        digits = decimals[name]
+        grid, scale = digits is not None, 10.0 ** (digits or 0)
+        low, high = edges[name][0], edges[name][-1]
+        inside = [(round(s * scale) if grid else s, c) for s, c in zip(spikes, counts, strict=True) if low <= s <= high]
+        atoms[name] = dict(sorted(inside))
+        units = column_values[~np.isnan(column_values)]
+        units = np.rint(units * scale) if grid else units
+        values[name] = units[~np.isin(units, np.array(list(atoms[name]), dtype=np.float64))]
+        starts[name], grids[name] = _grid_edges(edges[name], scale, grid, schema[name].high is not None), grid
+    rounds = [label for label in ROUNDS if mechanisms.allows(label)]
+    leaves, leaf_noise = grow_leaves(values, starts, grids, mechanisms, rounds)
+    least = 4 * max(noise, leaf_noise, 0.25)
+    return {
+        name: NumericColumn(
+            name,
+            str(frame.dtypes[name]),
+            _cells(leaves[name], atoms[name], decimals[name], least),
+            schema[name].nullable,
+        )
+        for name in numbers
+    }
+
+
+def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:
+    """Return starting edges in grid units; a declared upper bound is inside, a power of two is not."""
+    if len(edges) == 2:
+        low, high = (np.floor(edges[0] * scale), np.ceil(edges[1] * scale)) if grid else edges
+        return declared_edges(low, high, grid=grid)
+    if not grid:
+        return edges
+    whole = np.unique(np.rint(edges * scale))
+    return np.append(whole, whole[-1] + 1) if high_inside or len(whole) < 2 else whole
+
+
+def _decimals_of(spikes: list[float]) -> int | None:
+    """Return the decimals that all released spikes share, a guess that costs nothing; None if unclear."""
+    if len(spikes) < 5:
+        return None
+    fits: Callable[[int], bool] = lambda d: all(abs(s - round(s, d)) < 1e-9 for s in spikes)  # noqa: E731
+    return next((d for d in range(5) if fits(d)), None)
+
+
+def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, least: float) -> Cells:
+    """Group leaves and atoms into cells; atoms last."""
+    low, high, mass = leaves.edges[:-1], leaves.edges[1:], leaves.counts
+    spikes = np.array(list(atoms), dtype=np.float64)
+    low = np.concatenate([low, spikes])
+    high = np.concatenate([high, spikes])
+    mass = np.concatenate([np.clip(mass, 0, None), np.clip(np.array(list(atoms.values())), 0, None)])
+    mass = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
+    total = leaves.counts.sum() + sum(atoms.values())
+    cell = group_leaves(low, high, mass, max_cells=MAX_CELLS, min_mass=least / max(total, 1.0))
+    return Cells(low, high, mass, cell, decimals)
+
+
+def _count_cells(frame: pd.DataFrame, columns: list[ColumnTransform], mechanisms: Mechanisms) -> TableEncoder:
+    """Release the 1-way counts and drop the missing and other cells that noise alone could fill."""
+    exact = [np.bincount(c.encode(frame[c.name]), minlength=c.n_cells).astype(np.int64) for c in columns]
+    release = mechanisms.counts(ONE_WAY, np.concatenate(exact), sensitivity=float(np.sqrt(len(columns))))
+    parts = np.split(release.values, np.cumsum([c.n_cells for c in columns])[:-1])
+    kept, counts = [], []
+    for column, noisy in zip(columns, parts, strict=True):
+        for extra in ("null", "other"):
+            cell = column.extra.get(extra)
+            if cell is not None and column.n_cells > 1 and noisy[cell] <= 3 * release.scale:
+                noisy = np.delete(noisy, cell)
+                column = column.without(extra, fallback=int(np.argmax(noisy)))
+        column, noisy = _trim(column, noisy, 3 * release.scale)
+        kept.append(column)
+        counts.append(noisy)
+    _refuse_empty(kept, counts, release.scale, mechanisms)
+    return TableEncoder(tuple(kept), Release(np.concatenate(counts), release.scale))
+
+
+def _trim(column: ColumnTransform, noisy: FloatArray, least: float) -> tuple[ColumnTransform, FloatArray]:
+    """Drop outermost cells of one grid point each that noise alone could fill, if bounds were discovered."""
+    if not isinstance(column, NumericColumn) or column.cells.n_cells != len(column.cells.low):
+        return column, noisy
+    cells, k = column.cells, column.cells.n_cells
+    heavy = np.flatnonzero(noisy[:k] > least)
+    if len(heavy) == 0 or (cells.low == cells.high).any():
+        return column, noisy
+    keep = np.arange(heavy[0], heavy[-1] + 1)
+    trimmed = Cells(cells.low[keep], cells.high[keep], cells.mass[keep], np.arange(len(keep)), cells.decimals)
+    null = noisy[k:]
+    return NumericColumn(column.name, column.dtype, trimmed, column.null, min(column.fallback, len(keep) - 1)), (
+        np.concatenate([noisy[keep], null])
+    )
+
+
+def _refuse_empty(
+    columns: list[ColumnTransform], counts: list[FloatArray], scale: float, mechanisms: Mechanisms
+) -> None:
+    """Raise for columns in which the releases show a single thing; see docs/privacy.md on refusals."""
+    flat = [c for c in columns if c.n_cells == 1]
+    missing = [c.name for c, n in zip(columns, counts, strict=True) if _only_missing(c, n, scale)]
+    flat = [c for c in flat if c.name not in missing]
+    hidden = [c.name for c in flat if c.extra.get("other") == 0]
+    constant = [c.name for c in flat if c.name not in hidden and not _declared_single(c)]
+    noise = " that rises above the noise at this epsilon" if mechanisms.private else ""
+    problems = [
+        f"column {missing} has no value but missing ones" if missing else "",
+        f"column {hidden} has no level{noise} (free text or keys?)" if hidden else "",
+        f"column {constant} has no second value{noise}" if constant else "",
+    ]
+    if any(problems):
+        raise DataError(
+            f"Nothing can be learned: {'; '.join(filter(None, problems))}. Drop such a column, declare what is "
+            "public of it in the schema (Identifier() for keys and free text, its levels or bounds otherwise), or "
+            "raise epsilon."
+        )
+
+
+def _only_missing(column: ColumnTransform, counts: FloatArray, scale: float) -> bool:
+    """Whether all but the cell of missing values could be noise."""
+    null = column.extra.get("null")
+    return null is not None and np.delete(counts, null).sum() <= 3 * scale * np.sqrt(column.n_cells)
+
+
+def _declared_single(column: ColumnTransform) -> bool:
+    """Whether a column has one cell by declaration (one level): public, and so allowed."""
+    return isinstance(column, DiscreteColumn) and not column.other and len(column.levels) == 1

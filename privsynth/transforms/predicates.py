@@ -1,0 +1,68 @@
+"""What a row may be asked to satisfy in one column: one of some values, a range, or being missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from privsynth.errors import ConditionError
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The value is one of `values`; None stands for a missing value."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Between:
+    """The value lies between `low` and `high`; either end may be open or infinite (None)."""
+
+    low: Any = None
+    high: Any = None
+    low_open: bool = False
+    high_open: bool = False
+
+
+Predicate = OneOf | Between
+
+
+def as_predicate(column: str, wanted: Any) -> Predicate:
+    """Read one entry of ``conditions``.
+
+    A tuple of two is a closed range, a list or set is one of several values, a pandas Interval is a
+    range with its own open ends, anything else is the value itself; None and NaN mean missing.
+
+    >>> as_predicate("age", (60, 75))
+    Between(low=60, high=75, low_open=False, high_open=False)
+    >>> as_predicate("sex", "F")
+    OneOf(values=('F',))
+    """
+    if isinstance(wanted, (OneOf, Between)):
+        return wanted
+    if isinstance(wanted, pd.Interval):
+        return Between(wanted.left, wanted.right, not wanted.closed_left, not wanted.closed_right)
+    if isinstance(wanted, tuple):
+        if len(wanted) != 2:
+            raise ConditionError(
+                f"The condition on {column!r} is a tuple of {len(wanted)}. Use (low, high) for a range, or a list of "
+                "values."
+            )
+        return Between(*wanted)
+    if isinstance(wanted, Collection) and not isinstance(wanted, (str, bytes)):
+        if not wanted:
+            raise ConditionError(f"The condition on {column!r} lists no value. Name at least one.")
+        return OneOf(tuple(plain(v) for v in wanted))
+    return OneOf((plain(wanted),))
+
+
+def plain(value: Any) -> Any:
+    """Return a Python scalar; every kind of missing value becomes None."""
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from privsynth.errors import DataError, ParameterError
+from privsynth.evaluation import Score, evaluate
+from tests.evaluation.frames import mixed_frame, shuffled_columns
+
+REAL, HOLDOUT = mixed_frame(500, seed=0), mixed_frame(400, seed=1)
+
+
+def test_summary_is_json_and_the_same_for_the_same_seed():
+    before = REAL.copy(deep=True)
+    synthetic = shuffled_columns(REAL)[REAL.columns[::-1]]
+    first, second = (
+        evaluate(REAL, synthetic, holdout=HOLDOUT, target="fraud", random_state=3) for _ in range(2)
+    )
+    assert json.loads(first.to_json()) == first.to_dict() == first.summary == second.summary
+    assert first.scores["1-way TVD"] == 0
+    assert first.scores["2-way TVD"] > 0.1
+    assert first.summary["run"]["random_state"] == 3
+    assert first.summary["pairs"]["worst"][0]["tvd"] == max(map(max, first.summary["pairs"]["tvd"]))
+    pd.testing.assert_frame_equal(REAL, before)
+
+
+def test_columns_are_described_worst_first_with_shares_that_sum_to_one():
+    synthetic = HOLDOUT.assign(amount=HOLDOUT["amount"] + 500, country=None)
+    columns = evaluate(REAL, synthetic).summary["columns"]
+    assert columns[0]["name"] == "country"
+    assert columns[0]["missing_synthetic"] == 1.0
+    assert [c["tvd"] for c in columns] == sorted((c["tvd"] for c in columns), reverse=True)
+    for column in columns:
+        assert sum(column["marginal"]["real"]) == pytest.approx(1)
+        assert sum(column["marginal"]["synthetic"]) == pytest.approx(1)
+        assert len(column["marginal"]["labels"]) <= 21
+
+
+def test_text_is_aligned_and_warns():
+    text = str(evaluate(REAL, HOLDOUT))
+    assert "for the data holder" in text
+    head = next(line for line in text.splitlines() if line.startswith("column"))
+    row = next(line for line in text.splitlines() if line.startswith("amount"))
+    assert head.index("TVD") + 3 == row.index("0.") + 5
+    assert evaluate(REAL, HOLDOUT)._repr_html_().startswith("<pre>")
+
+
+def test_identifiers_are_left_out_with_a_note():
+    ids = [f"id{i}" for i in range(500)]
+    summary = evaluate(REAL.assign(key=ids), REAL.assign(key="x")).summary
+    assert "key" not in summary["pairs"]["names"]
+    assert any("key" in note for note in summary["notes"])
+    with pytest.raises(DataError, match="Every column of the real table is an identifier"):
+        evaluate(pd.DataFrame({"key": ids}), pd.DataFrame({"key": ids}))
+
+
+def test_one_column_and_one_row_are_enough():
+    one = pd.DataFrame({"x": [1.0]})
+    assert evaluate(one, one).scores["1-way TVD"] == 0
+    assert evaluate(one, one).scores["2-way TVD"] is None
+
+
+def test_errors_name_all_that_is_wrong():
+    with pytest.raises(
+        DataError, match=r"synthetic table .* Missing: \['tier', 'always'\]. Extra: \['more'\]"
+    ):
+        evaluate(REAL, REAL.drop(columns=["tier", "always"]).assign(more=1))
+    with pytest.raises(DataError, match=r"holdout table .* Missing: \['tier'\]"):
+        evaluate(REAL, REAL, holdout=REAL.drop(columns="tier"))
+    with pytest.raises(DataError, match="The synthetic table is empty: 0 rows"):
+        evaluate(REAL, REAL.iloc[:0])
+    with pytest.raises(DataError, match=r"several columns of one name: \['tier'\]"):
+        evaluate(REAL, pd.concat([REAL, REAL[["tier"]]], axis=1))
+    with pytest.raises(
+        ParameterError, match=r"synthetic parameter of evaluate must be a pandas DataFrame. Got 'list'"
+    ):
+        evaluate(REAL, [1, 2])
+    with pytest.raises(ParameterError, match="target parameter of evaluate"):
+        evaluate(REAL, REAL, target="nope")
+
+
+def test_score_knows_its_direction():
+    assert Score("a", float("nan")).to_dict()["value"] is None
+    assert Score("a", 0.4).shortfall is None
+    with pytest.raises(ParameterError, match="better parameter of Score"):
+        Score("a", 0.4, better="up")
