@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 import tempfile
@@ -24,6 +25,7 @@ from privsynth.errors import BundleError
 
 FORMAT = 1
 _LIMITS = {"manifest.json": 1 << 16, "model.json": 1 << 28, "weights.safetensors": 1 << 31}
+_MOST_RATIO = 100  # a model shrinks three-fold; deflate can blow up a thousand-fold
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -80,16 +82,17 @@ def read_bundle(path: str | Path) -> tuple[dict[str, Any], Arrays]:
             names = sorted(archive.namelist())
             if names != sorted(_LIMITS):
                 raise BundleError(f"{path} is no privsynth model: it holds {names[:5]}. Fit and save one first.")
-            manifest = json.loads(_member(archive, "manifest.json"))
+            size = path.stat().st_size
+            manifest = _json(_member(archive, "manifest.json", size))
             if manifest["format"] != FORMAT:
                 raise BundleError(
                     f"{path} has format {manifest['format']!r}; this version of privsynth reads {FORMAT}. Update it."
                 )
-            parts = {name: _member(archive, name) for name in _LIMITS if name != "manifest.json"}
+            parts = {name: _member(archive, name, size) for name in _LIMITS if name != "manifest.json"}
         for name, data in parts.items():
             if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
                 raise BundleError(f"{path} was changed or damaged: {name} does not match its digest. Get a fresh copy.")
-        return json.loads(parts["model.json"]), _tensors(parts["weights.safetensors"])
+        return _json(parts["model.json"]), _tensors(parts["weights.safetensors"])
     except BundleError:
         raise
     except PermissionError as error:
@@ -100,13 +103,27 @@ def read_bundle(path: str | Path) -> tuple[dict[str, Any], Arrays]:
         raise BundleError(f"{path} is no privsynth model ({error}). Get a fresh copy.") from error
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Read one member, no more than its limit."""
-    with archive.open(name) as file:
-        data = file.read(_LIMITS[name] + 1)
-    if len(data) > _LIMITS[name]:
+def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """Read one member, no more than its limit; how large it unpacks is checked before it is unpacked."""
+    info = archive.getinfo(name)
+    if info.compress_type not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        raise BundleError(f"{name} is compressed by an unknown method. Get a fresh copy.")
+    if info.file_size > min(_LIMITS[name], (1 << 24) + _MOST_RATIO * size):
         raise BundleError(f"{name} is larger than any model's. Do not trust this file.")
-    return data
+    with archive.open(name) as file:
+        return file.read(info.file_size + 1)
+
+
+def _json(data: bytes) -> Any:
+    """Read strict JSON: no NaN, no infinity, neither by name nor as 1e999."""
+    return json.loads(data, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
 
 
 def _tensors(data: bytes) -> Arrays:

@@ -10,121 +10,27 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from privsynth._checks import parameter_error
 from privsynth.errors import PrivsynthWarning, SchemaError
+from privsynth.kinds import (
+    KINDS,
+    Boolean,
+    Categorical,
+    Column,
+    Continuous,
+    Datetime,
+    Identifier,
+    column_of,
+    misfit,
+)
 
-
-@dataclass(frozen=True)
-class Continuous:
-    """A numeric column.
-
-    Parameters
-    ----------
-    low, high : float, optional
-        Public bounds; values beyond are cut to them. Undeclared bounds cost budget.
-    decimals : int, optional
-        Public number of decimals; 0 for whole numbers.
-    nullable : bool
-        Whether values can be missing.
-    """
-
-    kind: ClassVar[str] = "continuous"
-    low: float | None = None
-    high: float | None = None
-    decimals: int | None = None
-    nullable: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            bound = getattr(self, name)
-            if bound is not None and not (isinstance(bound, (int, float, np.number)) and np.isfinite(bound)):
-                raise parameter_error("Continuous", name, "a finite number or None", bound)
-        if self.low is not None and self.high is not None and self.low >= self.high:
-            raise parameter_error("Continuous", "high", f"above low={self.low:g}", self.high)
-
-
-@dataclass(frozen=True)
-class Datetime:
-    """A column of dates or times, kept to the second.
-
-    Parameters
-    ----------
-    low, high : str or Timestamp, optional
-        Public bounds, such as "2024-01-01"; values beyond are cut to them.
-    nullable : bool
-        Whether values can be missing.
-    """
-
-    kind: ClassVar[str] = "datetime"
-    low: str | None = None
-    high: str | None = None
-    nullable: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            bound = getattr(self, name)
-            if bound is not None:
-                try:
-                    object.__setattr__(self, name, pd.Timestamp(bound).isoformat())
-                except (ValueError, TypeError) as error:
-                    raise parameter_error("Datetime", name, 'a date such as "2024-01-31"', bound) from error
-        if self.low and self.high and pd.Timestamp(self.low) >= pd.Timestamp(self.high):
-            raise parameter_error("Datetime", "high", f"after low={self.low}", self.high)
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """A column of levels.
-
-    Parameters
-    ----------
-    categories : tuple, optional
-        All public levels; others are not learned. Undeclared levels are discovered privately, and
-        rare ones become ``__other__``.
-    ordered : bool
-        Whether a pandas category column comes back ordered.
-    nullable : bool
-        Whether values can be missing.
-    """
-
-    kind: ClassVar[str] = "categorical"
-    categories: tuple[Any, ...] | None = None
-    ordered: bool = False
-    nullable: bool = True
-
-    def __post_init__(self) -> None:
-        if self.categories is not None:
-            levels = tuple(v.item() if isinstance(v, np.generic) else v for v in self.categories)
-            if not levels or len(set(levels)) < len(levels):
-                raise parameter_error("Categorical", "categories", "distinct levels, at least one", levels)
-            object.__setattr__(self, "categories", levels)
-
-
-@dataclass(frozen=True)
-class Boolean:
-    """A column of True and False."""
-
-    kind: ClassVar[str] = "boolean"
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Identifier:
-    """A column of row or person keys: never read, never modelled, made up anew for each sample."""
-
-    kind: ClassVar[str] = "identifier"
-    prefix: str = "id"
-
-
-Column = Continuous | Datetime | Categorical | Boolean | Identifier
-_KINDS: dict[str, Any] = {k.kind: k for k in (Continuous, Datetime, Categorical, Boolean, Identifier)}
+__all__ = ["Boolean", "Categorical", "Column", "Continuous", "Datetime", "Identifier", "Schema", "resolve_schema"]
 
 
 class Schema(Mapping[str, Column]):
@@ -145,9 +51,9 @@ class Schema(Mapping[str, Column]):
     def __init__(self, columns: Mapping[str, Column] | None = None) -> None:
         self._columns = dict(columns or {})
         for name, column in self._columns.items():
-            if not isinstance(column, tuple(_KINDS.values())):
+            if not isinstance(column, tuple(KINDS.values())):
                 raise SchemaError(
-                    f"Column {name!r} must be declared as one of {', '.join(k.__name__ for k in _KINDS.values())}. "
+                    f"Column {name!r} must be declared as one of {', '.join(k.__name__ for k in KINDS.values())}. "
                     f"Got {column!r}."
                 )
 
@@ -177,7 +83,7 @@ class Schema(Mapping[str, Column]):
         """Return what names and data types alone say; values are not looked at."""
         columns, problems = {}, []
         for name, dtype in frame.dtypes.items():
-            column = _column_of(dtype)
+            column = column_of(dtype)
             if column is None:
                 problems.append(f"{name!r} has dtype {dtype}")
             else:
@@ -216,8 +122,7 @@ class Schema(Mapping[str, Column]):
                 unique = bool(values.is_unique) and len(values) > 50
                 column = Identifier() if unique else Categorical(tuple(sorted(set(values), key=str)), nullable=nullable)
             elif isinstance(column, Datetime) and len(values) and values.min() < values.max():
-                low_t, high_t = values.min().tz_localize(None), values.max().tz_localize(None)
-                column = Datetime(low_t.isoformat(), high_t.isoformat(), nullable)
+                column = Datetime(values.min().isoformat(), values.max().isoformat(), nullable)
             columns[name] = column
         return cls(columns)
 
@@ -247,7 +152,7 @@ class Schema(Mapping[str, Column]):
                     for name, entry in columns.items()
                 }
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SchemaError(
                 f"This is neither a privsynth schema nor SDV metadata ({type(error).__name__}: {error}). "
                 'A schema looks like {"columns": {"age": {"kind": "continuous", "low": 0, "high": 120}}}.'
@@ -256,7 +161,12 @@ class Schema(Mapping[str, Column]):
     @classmethod
     def read(cls, path: str | Path) -> Schema:
         """Read a JSON file: a privsynth schema or SDV metadata."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            detail = getattr(error, "strerror", None) or "it is no text"
+            raise SchemaError(f"The schema file {path} cannot be read: {detail}. Check the path.") from error
+        return cls.from_json(text)
 
 
 def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, frame: pd.DataFrame) -> Schema:
@@ -269,7 +179,9 @@ def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, 
     """
     if isinstance(declared, (str, Path)):
         declared = Schema.read(declared)
-    declared = declared if isinstance(declared, Schema) else Schema(declared or {})
+    if declared is not None and not isinstance(declared, Mapping):
+        raise SchemaError(f"A schema is a Schema, a mapping of names to columns, or a path. Got {declared!r}.")
+    declared = declared if isinstance(declared, Schema) else Schema(declared)
     missing = [name for name in declared if name not in frame.columns]
     if missing:
         raise SchemaError(
@@ -280,37 +192,20 @@ def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, 
     columns: dict[str, Column] = {name: declared[name] if name in declared else found[name] for name in frame.columns}
     for name, column in columns.items():
         dtype = frame.dtypes[name]
-        numeric = pd.api.types.is_numeric_dtype(dtype)
-        if isinstance(column, Continuous):
-            if not numeric:
-                raise SchemaError(f"Column {name!r} is declared Continuous, but has dtype {dtype}. Convert it first.")
-            if pd.api.types.is_integer_dtype(dtype):
-                nullable = bool(pd.api.types.is_extension_array_dtype(dtype))
-                columns[name] = replace(column, decimals=0, nullable=nullable)
-        if isinstance(column, Datetime) and not pd.api.types.is_datetime64_any_dtype(dtype):
-            raise SchemaError(
-                f"Column {name!r} is declared Datetime, but has dtype {dtype}. Use pd.to_datetime on it first."
-            )
+        remedy = misfit(column, dtype)
+        if (
+            isinstance(column, Boolean)
+            and pd.api.types.is_object_dtype(dtype)
+            and pd.api.types.infer_dtype(frame[name]) == "string"
+        ):
+            remedy = "It holds strings: convert it to booleans first, or declare it Categorical."
+        if remedy:
+            kind = type(column).__name__
+            raise SchemaError(f"Column {name!r} is declared {kind}, but has dtype {dtype}. {remedy}")
+        if isinstance(column, Continuous) and pd.api.types.is_integer_dtype(dtype):
+            nullable = bool(pd.api.types.is_extension_array_dtype(dtype))
+            columns[name] = replace(column, decimals=0, nullable=nullable)
     return Schema(columns)
-
-
-def _column_of(dtype: Any) -> Column | None:
-    """Map a data type to a column; None where there is no way."""
-    extension = pd.api.types.is_extension_array_dtype(dtype)
-    if isinstance(dtype, pd.CategoricalDtype):
-        levels = tuple(dtype.categories)
-        return Categorical(levels or None, bool(dtype.ordered))
-    if pd.api.types.is_bool_dtype(dtype):
-        return Boolean(nullable=extension)
-    if pd.api.types.is_integer_dtype(dtype):
-        return Continuous(decimals=0, nullable=extension)
-    if pd.api.types.is_float_dtype(dtype):
-        return Continuous()
-    if pd.api.types.is_datetime64_any_dtype(dtype):
-        return Datetime()
-    if pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype):
-        return Categorical()
-    return None
 
 
 def _compact(column: Column) -> dict[str, Any]:
@@ -321,8 +216,8 @@ def _compact(column: Column) -> dict[str, Any]:
 
 def _column_from_dict(entry: dict[str, Any]) -> Column:
     entry = dict(entry)
-    kind = _KINDS[entry.pop("kind")]
-    if entry.get("categories") is not None:
+    kind = KINDS[entry.pop("kind")]
+    if isinstance(entry.get("categories"), list):
         entry["categories"] = tuple(entry["categories"])
     return kind(**entry)
 

@@ -246,9 +246,7 @@ def test_fraud_patterns_are_interactions():
 def test_patient_columns():
     table = patients()
     numbers = dict.fromkeys(("bmi", "crp_mg_l"), "f") | dict.fromkeys(("smoker", "readmitted"), "b")
-    numbers |= dict.fromkeys(
-        ("age", "previous_admissions", "systolic_bp", "diastolic_bp", "length_of_stay_days"), "i"
-    )
+    numbers |= dict.fromkeys(("age", "previous_admissions", "systolic_bp", "diastolic_bp", "length_of_stay_days"), "i")
     strings = dict.fromkeys(("patient_id", "sex", "insurance", "department", "diagnosis_group"), "O")
     assert {name: table[name].dtype.kind for name in table} == numbers | strings | {"admission_date": "M"}
     assert table.columns[0] == "patient_id"

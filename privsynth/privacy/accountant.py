@@ -17,6 +17,7 @@ composition is ``mu = sqrt(sum mu_i^2)``:
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Iterable
@@ -106,8 +107,16 @@ def epsilon_of(events: Iterable[Event], *, delta: float) -> float:
     -------
     float
         An upper bound; infinite with a `NonPrivate` event, or when delta does not cover the failures.
+
+    Raises
+    ------
+    PrivacyError
+        For an event of no known kind: it is refused, never skipped.
     """
     events = list(events)
+    unknown = [event for event in events if not isinstance(event, Event)]
+    if unknown:
+        raise PrivacyError(f"Unknown privacy event {unknown[0]!r}: refusing to account for it.")
     if any(isinstance(event, NonPrivate) for event in events):
         return math.inf
     rest = delta - total_delta(events)
@@ -178,23 +187,28 @@ def calibrate_noise_multiplier(
         When `events` alone already use up the budget.
     """
     events = list(events)
+    refusal = PrivacyError(
+        f"No noise makes {steps} DP-SGD steps fit into epsilon={epsilon:.4g}, delta={delta:.2g}: "
+        "the other releases use it up. Lower their shares."
+    )
+    if epsilon_of(events, delta=delta) >= epsilon:
+        raise refusal
 
-    def cost(sigma: float) -> float:
-        return epsilon_of([*events, SubsampledGaussian(sigma, sampling_rate, steps)], delta=delta)
+    @functools.cache
+    def excess(log_sigma: float) -> float:
+        step = SubsampledGaussian(math.exp(log_sigma), sampling_rate, steps)
+        return epsilon_of([*events, step], delta=delta) - epsilon
 
-    high = 1.0
-    while cost(high) > epsilon:
-        high *= 2
-        if high > 1e6:
-            raise PrivacyError(
-                f"No noise makes {steps} DP-SGD steps fit into epsilon={epsilon:.4g}, delta={delta:.2g}: "
-                "the other releases use it up. Lower their shares."
-            )
-    low = high / 2
-    if high == 1.0:
-        while low > 0.05 and cost(low) <= epsilon:
-            high, low = low, low / 2
-    while high / low > 1.002:
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if cost(middle) <= epsilon else (middle, high)
-    return high
+    low, high = -math.log(2), 0.0
+    while excess(high) > 0:
+        low, high = high, high + math.log(2)
+        if high > math.log(1e6):
+            raise refusal
+    while excess(low) <= 0:
+        if low < math.log(0.05):
+            return math.exp(low)
+        low, high = low - math.log(2), low
+    log_sigma = float(brentq(excess, low, high, xtol=5e-4))
+    while excess(log_sigma) > 0:
+        log_sigma += 5e-4
+    return math.exp(log_sigma)

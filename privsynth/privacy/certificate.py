@@ -19,7 +19,8 @@ NOT_COVERED = (
     "a person with several rows is protected row by row, not as a whole",
     "how long fit takes and how much memory it uses",
     "reports that read the real table, such as privsynth evaluate",
-    "gradient noise is floating-point: attacks on its rounding are mitigated, not proven impossible",
+    "gradients, their noise, Poisson masks and private choices are floating-point: attacks on rounding are mitigated, "
+    "not proven impossible",
 )
 
 
@@ -134,6 +135,6 @@ class Certificate:
             numbers = f"{charge.sensitivity:>12.4g}{charge.scale:>10.4g}" if charge.sensitivity else ""
             lines.append(f"  {charge.label:<28}{parameters:<52}{numbers}")
         steps = [c for c in self.charges if isinstance(c.event, SubsampledGaussian)]
-        lines += ["", "Neural critic: " + ("DP-SGD as listed" if steps else "not trained (gate shut)")]
+        lines += ["", "Neural critic: " + ("DP-SGD as listed" if steps else "not trained")]
         lines += [f"Noise: {self.noise}", "Not covered:", *(f"  - {line}" for line in NOT_COVERED)]
         return "\n".join(lines)

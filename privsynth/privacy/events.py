@@ -6,14 +6,25 @@ accountant's business (`privsynth.privacy.accountant`).
 
 from __future__ import annotations
 
+import math
+import numbers
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from privsynth.errors import PrivacyError
 
 
+class _Checked:
+    """Refuses parameters that would make a cost negative or undefined: records may come from a file."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
+                raise PrivacyError(f"The {name} of {type(self).__name__} must be a finite number >= 0. Got {value!r}.")
+
+
 @dataclass(frozen=True)
-class PureDP:
+class PureDP(_Checked):
     """An `epsilon`-DP mechanism whose epsilon is added to everything else (basic composition).
 
     Used for the noisy row count: later noise depends on it, so its cost is taken off the top.
@@ -23,14 +34,14 @@ class PureDP:
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(_Checked):
     """A Gaussian mechanism with ``mu = L2 sensitivity / noise std`` (Dong, Roth, Su 2022)."""
 
     mu: float
 
 
 @dataclass(frozen=True)
-class BoundedRange:
+class BoundedRange(_Checked):
     """`count` exponential-mechanism draws, each eta-bounded-range (Dong, Durfee, Rogers 2020)."""
 
     eta: float
@@ -38,7 +49,7 @@ class BoundedRange:
 
 
 @dataclass(frozen=True)
-class SubsampledGaussian:
+class SubsampledGaussian(_Checked):
     """`steps` Gaussian mechanisms on Poisson samples of rate `sampling_rate` (DP-SGD)."""
 
     noise_multiplier: float
@@ -47,14 +58,14 @@ class SubsampledGaussian:
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(_Checked):
     """A probability `delta` outside every other guarantee (stability histograms, rounding)."""
 
     delta: float
 
 
 @dataclass(frozen=True)
-class NonPrivate:
+class NonPrivate(_Checked):
     """Rows were read without any protection: the total epsilon is infinite."""
 
 

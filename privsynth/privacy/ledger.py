@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from privsynth._checks import check_real
 from privsynth.errors import BudgetExceeded, PrivacyError
 from privsynth.privacy.budget import Budget
 
@@ -106,6 +107,7 @@ class Ledger:
         BudgetExceeded
             When less is left; nothing is then written.
         """
+        epsilon, delta = _checked("reserve", epsilon, delta)
         with self._locked():
             spent_epsilon, spent_delta = self.spent
             if self.budget.is_private:
@@ -124,6 +126,7 @@ class Ledger:
 
     def settle(self, number: int, *, epsilon: float, delta: float) -> None:
         """Close entry `number` at what it cost, never more than was reserved."""
+        epsilon, delta = _checked("settle", epsilon, delta)
         with self._locked():
             spend = self.spends[number]
             if spend.settled or epsilon > spend.epsilon * (1 + 1e-9) or delta > spend.delta * (1 + 1e-9):
@@ -148,6 +151,8 @@ class Ledger:
         assert self.path is not None
         try:
             data = json.loads(self.path.read_text(encoding="utf-8"))
+            if data["format"] != _FORMAT:
+                raise ValueError(f"its format is {data['format']!r}, and this version reads {_FORMAT}")
             budget = Budget(data["budget"]["epsilon"], data["budget"]["delta"])
             spends = [_spend(entry) for entry in data["spends"]]
         except (ValueError, KeyError, TypeError) as error:
@@ -178,6 +183,12 @@ class Ledger:
         except (ValueError, KeyError, TypeError) as error:
             raise PrivacyError(f"{path} is no privsynth ledger ({error}). Restore it from a copy.") from error
         return cls(budget, path=path)
+
+
+def _checked(method: str, epsilon: float, delta: float) -> tuple[float, float]:
+    """Refuse amounts below 0 and NaN, which would give budget back or compare as within any budget."""
+    owner = f"Ledger.{method}"
+    return check_real(owner, "epsilon", epsilon, low=0), check_real(owner, "delta", delta, low=0, high=1)
 
 
 def _spend(entry: dict[str, Any]) -> Spend:

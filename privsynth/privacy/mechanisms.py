@@ -9,7 +9,7 @@ values and record `NonPrivate`: there is one path for both.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -31,6 +31,7 @@ from privsynth.privacy.noise import NoiseSource, discretization_tv
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+_REACH = 27.0  # standard deviations within which discrete and rounded noise are compared
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Charge:
     """What one call of a mechanism did: the event, and how it was calibrated.
 
     ``sensitivity`` is the most that adding or removing one row changes the exact values, in the norm of
-    the mechanism; ``scale`` is the standard deviation (Gaussian) or scale (Laplace) of the noise.
+    the mechanism; ``scale`` is the standard deviation (Gaussian) or scale (Laplace) of the noise;
+    ``n_values`` is how many values left the mechanism, never how many it read.
     """
 
     label: str
@@ -80,7 +82,7 @@ class Mechanisms:
         self.private = private
         self._allotted: dict[str, Event] = {}
         self._charges: list[Charge] = []
-        self._rounding = 0.0
+        self._rounding = self._tails = 0.0
         self.tape: list[tuple[str, FloatArray]] = []
         """Exact values per call, kept only by an insecure noise source (the sensitivity replay)."""
 
@@ -146,7 +148,8 @@ class Mechanisms:
     def discover(self, label: str, counts: list[IntArray]) -> tuple[list[IntArray], list[FloatArray], float]:
         """Release which keys of open domains occur often: the Gaussian stability histogram.
 
-        Every observed key's count gets noise; keys above ``1 + scale * Phi^-1(1 - delta_0)`` are released.
+        Every observed key's count gets noise; keys above ``1.5 + scale * Phi^-1(1 - delta_0)`` are released,
+        where .5 makes up for the rounding of noisy counts to whole numbers, which may lift them by as much.
         A key held by one row alone is released with probability delta_0 at most; a row is in one key of
         each histogram, so the L2 sensitivity is sqrt(len(counts)) and the failure probability
         len(counts) * delta_0 = the delta allotted to ``label + " (delta)"``.
@@ -172,13 +175,16 @@ class Mechanisms:
         sensitivity = math.sqrt(len(counts))
         flat = np.concatenate(counts).astype(np.int64)
         scale = sensitivity / event.mu if self.private else 0.0
+        number = len(self._charges)
         self._charge(label, Gaussian, sensitivity=sensitivity, scale=scale, exact=flat)
         self._charge(label + " (delta)", Failure, sensitivity=0.0, scale=0.0, exact=np.zeros(0))
         self._round(scale, flat.size)
         noisy = self.noise.discrete_gaussian(flat, scale=scale)
-        threshold = 1 + scale * norm.isf(failure.delta / len(counts)) if self.private else 0.0
+        threshold = 1.5 + scale * norm.isf(failure.delta / len(counts)) if self.private else 0.0
         parts = np.split(noisy, np.cumsum([len(c) for c in counts])[:-1])
         kept = [np.flatnonzero(part > threshold) for part in parts]
+        # the certificate shows n_values: the number of *observed* keys is an exact count of the rows
+        self._charges[number] = replace(self._charges[number], n_values=sum(map(len, kept)))
         return kept, [part[index] for part, index in zip(parts, kept, strict=True)], scale
 
     def choose(self, label: str, scores: FloatArray, *, sensitivity: float) -> IntArray:
@@ -212,6 +218,16 @@ class Mechanisms:
         self._charge(label, SubsampledGaussian, sensitivity=clip_norm, scale=scale, exact=np.zeros(0))
         return event
 
+    def forfeit(self) -> None:
+        """Charge what was allotted and not used.
+
+        Whether a mechanism ran can depend on releases. A total that shrank with it would be an odometer's,
+        which basic composition between fits does not cover; the total that was asked for is a filter's.
+        """
+        for label, event in self._allotted.items():
+            self._charges.append(Charge(f"{label} (unused)", event, 0.0, 0.0, 0))
+        self._allotted = {}
+
     def _event(self, label: str, kind: type[SomeEvent]) -> SomeEvent:
         event = self._allotted.get(label)
         if not isinstance(event, kind):
@@ -239,15 +255,22 @@ class Mechanisms:
         """Add up how far discrete noise is from Gaussian; `settle_rounding` compares it to its delta."""
         if scale > 0:
             self._rounding += discretization_tv(scale, n_values)
+            self._tails += 2 * n_values * float(norm.sf(_REACH - 1 / scale))
 
     def settle_rounding(self, label: str, *, epsilon: float) -> None:
         """Charge the delta allotted for discrete noise and check that it covers what was drawn.
 
-        Two mechanisms within total variation t of mu-GDP ones satisfy the same epsilon at
-        ``delta + (1 + exp(epsilon)) * t``.
+        On a grid of s = scale/spacing the discrete law and the rounded Gaussian differ, up to m standard
+        deviations from the count, by a factor within exp(+-(m**2 + 1) / (24 s**2)): their ratio at k is the
+        mean of exp(-(2ku + u**2) / (2 s**2)) over u in [-1/2, 1/2], which lies between exp(-1/(24 s**2))
+        (Jensen) and exp(k**2 / (24 s**4)). Let a be the sum of these exponents over all values drawn. Where
+        no value of either table is further out, and exp(epsilon) P'(S) <= 1 (else there is nothing to show),
+        P(S) <= exp(2a) exp(epsilon) P'(S) + exp(a) delta <= exp(epsilon) P'(S) + delta + 2.1 a. The rest has
+        the probability of the tails, counted ``1 + exp(epsilon)`` times; neighbouring counts are 1 apart.
         """
         event = self._event(label, Failure)
-        need = (1 + math.exp(min(epsilon, 700.0))) * self._rounding
+        exponents = (_REACH**2 + 1) / 24 * self._rounding
+        need = 2.1 * exponents + (1 + math.exp(min(epsilon, 700.0))) * self._tails
         if self.private and need > event.delta:
             raise PrivacyError(f"The rounding of noise costs delta={need:.2g}, more than {event.delta:.2g}.")
         self._charge(label, Failure, sensitivity=0.0, scale=0.0, exact=np.zeros(0))

@@ -9,7 +9,7 @@ generator keeps 32 bits of its seed and is never used here either.
   the continuous Gaussian rounded to that grid, and this one post-processes the Gaussian mechanism, so it
   *is* mu-GDP, with the same mu. (Midpoint rule: the sum over k of |phi_s(k) - int_{k-1/2}^{k+1/2} phi_s|
   is at most 1/24 int |phi_s''| = .041/s**2; normalising the discrete law adds about exp(-2 pi**2 s**2).)
-  The certificate adds `discretization_tv` to delta.
+  `Mechanisms.settle_rounding` charges delta for what is left.
 * **Gradients** get float64 noise, four draws (one in double, three in single precision) summed and halved,
   and the sum of gradient *and* noise is rounded to a power-of-two grid. Mitigated, not proven: Holohan &
   Braghin, "Secure random sampling in differential privacy" (2107.10138); Mironov (CCS 2012) has the attack.
@@ -221,7 +221,7 @@ def discretization_tv(scale: float, n_values: int) -> float:
     Returns
     -------
     float
-        What the certificate adds to delta (see the top of this file for the proof).
+        A bound (see the top of this file for the proof); `Mechanisms.settle_rounding` turns it into delta.
 
     >>> discretization_tv(10.0, 300_000) < 1e-14
     True

@@ -16,10 +16,18 @@ from sklearn.base import BaseEstimator
 from privsynth import bundle
 from privsynth._checks import check_int
 from privsynth._random import as_generator
-from privsynth.errors import BundleError, ConditionError, DataError, NotFittedError, PrivacyError, PrivsynthWarning
-from privsynth.privacy.accountant import epsilon_of
+from privsynth.errors import (
+    BundleError,
+    ConditionError,
+    NotFittedError,
+    ParameterError,
+    PrivacyError,
+    PrivsynthError,
+    PrivsynthWarning,
+)
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.certificate import Certificate
+from privsynth.privacy.events import PureDP
 from privsynth.privacy.ledger import Ledger
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoiseSource, SecureNoise
@@ -30,6 +38,22 @@ from privsynth.transforms.encoder import TableEncoder
 from privsynth.transforms.predicates import Predicate, as_predicate
 
 DEFAULT_DELTA = 1e-5
+_MOST_KEYS = {
+    **{kind: int(np.iinfo(kind).max) for kind in ("int8", "int16", "int32", "uint8", "uint16", "uint32")},
+    "float16": 2**11,
+    "float32": 2**24,
+}
+_BROKEN = (
+    PrivsynthError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+)
+"""What reading a forged model may raise; `_load` turns it into `BundleError`."""
 Self = TypeVar("Self", bound="Synthesizer")
 
 
@@ -86,6 +110,7 @@ class Synthesizer(BaseEstimator):
         entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta)
         try:
             self._learn(frame, schema, budget, mechanisms)
+            mechanisms.forfeit()
             self.certificate_ = Certificate.of(mechanisms, delta=budget.delta)
             if self.certificate_.private and self.certificate_.epsilon > asked * (1 + 1e-6):
                 raise PrivacyError(
@@ -93,8 +118,10 @@ class Synthesizer(BaseEstimator):
                     "This is a defect of privsynth: please report it."
                 )
         finally:
-            spent = min(asked, epsilon_of(mechanisms.events, delta=budget.delta)) if mechanisms.charges else 0.0
-            ledger.settle(entry, epsilon=spent, delta=budget.delta if mechanisms.charges else 0.0)
+            # All or, before anything but the row count was read, that count: see Mechanisms.forfeit.
+            counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
+            pure = all(isinstance(charge.event, PureDP) for charge in mechanisms.charges)
+            ledger.settle(entry, epsilon=min(asked, counted) if pure else asked, delta=0.0 if pure else budget.delta)
         self.ledger_ = ledger
         self.schema_ = schema
         self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
@@ -133,12 +160,12 @@ class Synthesizer(BaseEstimator):
         self._check_fitted()
         rng = as_generator(random_state)
         if isinstance(conditions, pd.DataFrame):
-            return self._sample_each(conditions, n_rows, rng)
+            return self._with_keys(self._sample_each(conditions, n_rows, rng), rng)
         n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
         if conditions is not None and not isinstance(conditions, Mapping):
             raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
         predicates = {name: as_predicate(name, wanted) for name, wanted in (conditions or {}).items()}
-        return self._sample_rows(n_rows, predicates, rng)
+        return self._with_keys(self._sample_rows(n_rows, predicates, rng), rng)
 
     def condition_probability(self, conditions: Mapping[str, Any]) -> float:
         """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`)."""
@@ -154,13 +181,14 @@ class Synthesizer(BaseEstimator):
         schema = parameters.pop("schema")
         if not isinstance(parameters.get("random_state"), (int, type(None))):
             parameters["random_state"] = None
-        declared = schema if schema is None or isinstance(schema, str) else Schema(schema).to_json()
+        if isinstance(schema, (str, Path)):  # the file may be gone when the model is loaded
+            schema = self.schema_
         bundle.write_bundle(
             path,
             {
                 "class": type(self).__name__,
-                "parameters": {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()},
-                "declared_schema": str(declared) if isinstance(declared, Path) else declared,
+                "parameters": {k: _jsonable(v) for k, v in parameters.items()},
+                "declared_schema": None if schema is None else Schema(schema).to_json(),
                 "schema": self.schema_.to_json(),
                 "columns": self.columns_,
                 "encoder": self.encoder_.to_dict(),
@@ -182,8 +210,13 @@ class Synthesizer(BaseEstimator):
             self.schema_ = Schema.from_json(data["schema"])
             self.encoder_ = TableEncoder.from_dict(data["encoder"])
             self.certificate_ = Certificate.from_dict(data["certificate"])
+            self.certificate_.verify()
+            modelled = [name for name, column in self.schema_.items() if not isinstance(column, Identifier)]
+            if list(self.columns_) != list(self.schema_) or modelled != self.encoder_.layout.names:
+                raise ValueError("columns and schema do not fit each other")
             self._model_from_dict(data["model"], tensors)
-        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, PrivacyError, DataError) as error:
+            self.sample(2, random_state=0)  # what a forged file would trip over later, it trips over here
+        except _BROKEN as error:
             raise BundleError(
                 f"{path} is no {cls.__name__} model ({type(error).__name__}: {error}). Get a fresh copy."
             ) from error
@@ -232,21 +265,32 @@ class Synthesizer(BaseEstimator):
             column.name: column.decode(cells[:, j], rng, predicates.get(column.name))
             for j, column in enumerate(self.encoder_.columns)
         }
+        return pd.DataFrame(decoded, index=range(n_rows))
+
+    def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+        """Add made-up identifiers and put the columns in the order of the table."""
         for name, declared in self.schema_.items():
             if isinstance(declared, Identifier):
-                decoded[name] = _fake_keys(n_rows, declared.prefix, self.columns_[name], rng)
-        return pd.DataFrame({name: decoded[name] for name in self.columns_}, columns=list(self.columns_))
+                sample[name] = _fake_keys(len(sample), declared.prefix, self.columns_[name], rng)
+        return sample[list(self.columns_)]
 
     def _sample_each(self, conditions: pd.DataFrame, n_rows: int | None, rng: np.random.Generator) -> pd.DataFrame:
         """Draw one row for each row of `conditions`, equal ones together."""
         if n_rows is not None and n_rows != len(conditions):
             raise ConditionError(f"conditions has {len(conditions)} rows and n_rows is {n_rows}. Leave n_rows out.")
+        twice = sorted({str(name) for name in conditions.columns[conditions.columns.duplicated()]})
+        if twice:
+            raise ConditionError(f"conditions names columns more than once: {twice}. Keep one of each.")
         if conditions.empty:
             return self._sample_rows(len(conditions), {}, rng)
         parts, places = [], []
-        codes = (
-            conditions.groupby(list(conditions.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
-        )
+        try:
+            groups = conditions.groupby(list(conditions.columns), dropna=False, sort=False, observed=True)
+            codes = groups.ngroup().to_numpy()
+        except TypeError as error:
+            raise ConditionError(
+                f"A DataFrame of conditions holds one value a column and row ({error}). Use a dict for lists or ranges."
+            ) from error
         for code in np.unique(codes):
             rows = np.flatnonzero(codes == code)
             wanted = conditions.iloc[int(rows[0])]
@@ -279,12 +323,24 @@ class Synthesizer(BaseEstimator):
     def _model_from_dict(self, data: dict[str, Any], tensors: bundle.Arrays) -> None: ...
 
 
+def _jsonable(value: Any) -> Any:
+    """Return a parameter as JSON can hold it: lists for tuples, Python numbers for numpy's."""
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _fake_keys(n_rows: int, prefix: str, dtype: str, rng: np.random.Generator) -> pd.Series:
     """Make up distinct keys: numbers for number columns, else the prefix and a number."""
     start = int(rng.integers(10**8, 9 * 10**8))
     numbers = start + np.cumsum(rng.integers(1, 10, size=n_rows))
-    if dtype.lower().startswith(("int", "uint", "float")):
-        return pd.Series(numbers).astype(dtype if dtype.endswith("64") else "int64")
+    most = _MOST_KEYS.get(dtype.lower())
+    if most is not None and n_rows and numbers[-1] > most:  # a narrow data type: count up, as far as it goes
+        numbers = np.arange(1, n_rows + 1)
+        if n_rows > most:
+            raise ParameterError(f"There are only {most} keys of data type {dtype}. Ask for fewer rows.")
+    if dtype.lower().startswith(("int", "uint", "float", "double")):
+        return pd.Series(numbers).astype(dtype)
     return pd.Series([f"{prefix}-{number}" for number in numbers], dtype=object).astype(dtype)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -25,15 +28,17 @@ from privsynth.training.choice import choose_model
 from privsynth.training.conditions import Pool
 from privsynth.training.history import History
 from privsynth.training.loop import Settings, Trainer, fix_class
-from privsynth.training.measure import measure, project_to_simplex
+from privsynth.training.measure import measure
 from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
 from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import fit_encoder, needs
+from privsynth.transforms.simplex import project_to_simplex
 
 MAX_CLASSES = 12
 _N_COMPONENTS = 1024
+_WIDE = 1000
 
 
 class CTGAN(Synthesizer):
@@ -96,7 +101,7 @@ class CTGAN(Synthesizer):
     --------
     >>> from privsynth.datasets import make_transactions
     >>> model = CTGAN(epsilon=1.0, target="is_fraud", steps=20, random_state=0)
-    >>> table = model.fit(make_transactions(2000, random_state=0)).sample(5, conditions={"is_fraud": True})
+    >>> table = model.fit(make_transactions(6000, random_state=0)).sample(5, conditions={"is_fraud": True})
     >>> len(table), bool(table["is_fraud"].all()), round(model.certificate_.epsilon, 3)
     (5, True, 1.0)
     """
@@ -167,11 +172,11 @@ class CTGAN(Synthesizer):
 
     def _check_columns(self, schema: Schema) -> None:
         """Refuse targets and condition columns that are not there."""
-        if isinstance(self.condition_columns, str):
+        if not isinstance(self.condition_columns, (list, tuple, type(None))):
             raise parameter_error("CTGAN", "condition_columns", "a list of column names", self.condition_columns)
         named = [("condition_columns", name) for name in self.condition_columns or []]
         for parameter, name in [*named, *([("target", self.target)] if self.target is not None else [])]:
-            if name not in schema:
+            if not isinstance(name, str) or name not in schema:
                 raise parameter_error("CTGAN", parameter, f"among the columns {list(schema)}", name)
             if isinstance(schema[name], Identifier):
                 raise parameter_error("CTGAN", parameter, "a column that is modelled, not an identifier", name)
@@ -188,7 +193,7 @@ class CTGAN(Synthesizer):
                 stacklevel=4,
             )
         plan = make_plan(self._request(schema), budget, n_rows, mechanisms)
-        encoder = fit_encoder(frame, schema, mechanisms)
+        encoder = fit_encoder(frame, schema, mechanisms, n_rows=n_rows)
         codes = encoder.transform(frame)
         names = encoder.layout.names
         split, conditions = self._roles(names, encoder.layout)
@@ -212,7 +217,7 @@ class CTGAN(Synthesizer):
         pool = Pool.draw(
             critic.class_shares, n_components=_N_COMPONENTS, embedding_dim=self.embedding_dim, generator=seeds
         )
-        with ProgressBar(self.verbose) as progress:
+        with ProgressBar(self.verbose) as progress, _few_threads(encoder.layout.width):
             trainer = Trainer(
                 generator.to(device),
                 pool.to(device),
@@ -325,6 +330,11 @@ class CTGAN(Synthesizer):
             raise ValueError("shares of classes do not fit the layout")
         self.plan_ = Plan(**data["plan"])
         self.history_ = History(**data["history"])
+        prefix = "generator."
+        weights = {k[len(prefix) :]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(prefix)}
+        widths = [self.embedding_dim + len(shares), *self.generator_dim, layout.width]
+        if sum((a + 1) * b for a, b in itertools.pairwise(widths)) != sum(w.numel() for w in weights.values()):
+            raise ValueError("weights do not fit the layers")  # before memory for the layers is asked for
         generator = Generator(
             [span.size for span in layout.spans],
             n_classes=len(shares),
@@ -332,8 +342,6 @@ class CTGAN(Synthesizer):
             hidden=tuple(self.generator_dim),
             generator=torch.Generator().manual_seed(0),
         )
-        prefix = "generator."
-        weights = {k[len(prefix) :]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(prefix)}
         generator.load_state_dict(weights)
         classes, latents = torch.from_numpy(tensors["classes"]), torch.from_numpy(tensors["latents"])
         if latents.shape != (len(classes), self.embedding_dim) or bool(
@@ -343,3 +351,18 @@ class CTGAN(Synthesizer):
         if not 0 < len(classes) <= 1 << 20:
             raise ParameterError("too many components")
         self.generator_, self.pool_ = generator, Pool(latents, classes, shares)
+
+
+@contextlib.contextmanager
+def _few_threads(width: int) -> Iterator[None]:
+    """Fit models of ordinary width on one thread; torch's setting is put back afterwards.
+
+    Their matrices are too small for threads to gain much, waiting for a busy core costs up to ten times the
+    fit, and one thread makes a fit's sums the same on every machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if width <= _WIDE else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

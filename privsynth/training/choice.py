@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from privsynth.privacy.mechanisms import Mechanisms
-from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.cells import IntArray
 from privsynth.transforms.layout import Layout
 
 _MARGINALS = 64
@@ -47,14 +47,16 @@ def choose_model(
     scores = np.zeros(len(candidates))
     for columns in marginals:
         sizes = [layout.spans[j].size for j in columns]
-        exact = _marginal(codes, columns, sizes)
-        for number, sample in enumerate(candidates):
-            expected = _marginal(sample, columns, sizes) * (n_rows / len(sample))
+        keys = [np.ravel_multi_index([rows[:, j] for j in columns], sizes) for rows in (codes, *candidates)]
+        _, dense = np.unique(np.concatenate(keys), return_inverse=True)  # occupied cells only
+        parts = np.split(dense, np.cumsum([len(key) for key in keys])[:-1])
+        exact, *samples = (_marginal(part, int(dense.max()) + 1) for part in parts)
+        for number, sample in enumerate(samples):
+            expected = sample * (n_rows / len(candidates[number]))
             scores[number] -= np.abs(expected - exact).sum() / len(marginals)
     return int(mechanisms.choose(label, scores, sensitivity=1.0)[0])
 
 
-def _marginal(codes: IntArray, columns: IntArray, sizes: list[int]) -> FloatArray:
-    """Count the cells of a marginal of some columns."""
-    flat = np.ravel_multi_index([codes[:, j] for j in columns], sizes)
-    return np.bincount(flat, minlength=int(np.prod(sizes))).astype(np.float64)
+def _marginal(keys: IntArray, n_cells: int) -> IntArray:
+    """Count the cells of a marginal, numbered 0 .. n_cells-1."""
+    return np.bincount(keys, minlength=n_cells).astype(np.int64)

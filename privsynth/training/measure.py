@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from privsynth.privacy.mechanisms import Mechanisms, Release
-from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.cells import IntArray
 from privsynth.transforms.layout import Layout
+from privsynth.transforms.simplex import project_to_simplex
 
 CLASS_COLUMNS, CONDITION_PAIRS, SELECTION, PAIRS = (
     "columns by class",
@@ -107,8 +108,10 @@ def measure(
         values[:, asked] = part.values
         class_columns = Release(values, part.scale)
     wanted = [p for p in combinations(others, 2) if set(p) & set(conditions)]
-    if wanted and mechanisms.allows(CONDITION_PAIRS):
-        condition_pairs = _pair_table(codes, layout, wanted, None, 1, mechanisms, CONDITION_PAIRS)
+    # A target with too many cells to split by is a condition, on what was set aside for its classes.
+    label = CLASS_COLUMNS if split is None and mechanisms.allows(CLASS_COLUMNS) else CONDITION_PAIRS
+    if wanted and mechanisms.allows(label):
+        condition_pairs = _pair_table(codes, layout, wanted, None, 1, mechanisms, label)
     every = list(combinations(others, 2))
     if every and mechanisms.allows(PAIRS):
         chosen = every
@@ -163,18 +166,3 @@ def _select(codes: IntArray, layout: Layout, pairs: list[Pair], one_way: Release
         scores[number] = np.abs(exact - total * np.outer(shares[i], shares[j])).sum()
     picked = mechanisms.choose(SELECTION, scores, sensitivity=1.0)
     return sorted(pairs[k] for k in picked)
-
-
-def project_to_simplex(counts: FloatArray) -> FloatArray:
-    """Return the nearest (Euclidean) point of the probability simplex to ``counts / counts.sum()``.
-
-    >>> project_to_simplex(np.array([80.0, 30.0, -10.0])).round(2).tolist()
-    [0.75, 0.25, 0.0]
-    """
-    total = counts.sum()
-    shares = counts / total if total > 0 else np.full(len(counts), 1 / len(counts))
-    ordered = np.sort(shares)[::-1]
-    excess = (np.cumsum(ordered) - 1) / np.arange(1, len(shares) + 1)
-    last = np.flatnonzero(ordered > excess)[-1]
-    projected = np.clip(shares - excess[last], 0, None)
-    return projected / projected.sum()

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privsynth.training.measure import Measurements, PairTable, project_to_simplex
+from privsynth.training.measure import Measurements, PairTable
 from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.layout import Layout
+from privsynth.transforms.simplex import project_to_simplex
 
 _EXACT = 1e-3
 _MAX_WIDTH = 1200

@@ -49,7 +49,8 @@ class Mixture:
         ConditionError
             When no row can satisfy them.
         """
-        log_weights = np.log(np.clip(self.weights, 1e-300, None))
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights)
         probabilities = self.probabilities.copy() if allowed else self.probabilities
         for name, share in allowed.items():
             span = self.layout[name].slice
@@ -84,7 +85,8 @@ class Mixture:
         component = rng.choice(len(self.weights), size=n_rows, p=self.weights)
         cells = np.empty((n_rows, len(self.layout.spans)), dtype=np.int64)
         for j, (span, ladder) in enumerate(zip(self.layout.spans, self._ladders, strict=True)):
-            place = np.searchsorted(ladder, component + rng.random(n_rows), side="right")
+            target = np.minimum(component + rng.random(n_rows), np.nextafter(component + 1.0, 0.0))  # stays on its step
+            place = np.searchsorted(ladder, target, side="right")
             cells[:, j] = np.clip(place - component * span.size, 0, span.size - 1)
         return cells
 

@@ -54,6 +54,12 @@ class Cells:
     def _n_intervals(self) -> int:
         return int((self.low < self.high).sum())
 
+    @cached_property
+    def _floor(self) -> FloatArray:
+        """A trace of mass in every interval by its width, so that no range within the bounds is impossible."""
+        width = self.high - self.low
+        return 1e-9 * width / max(float(width.sum()), 1e-300)
+
     def to_grid(self, values: FloatArray) -> FloatArray:
         """Turn values into grid units (rounded to the grid), or return them as they are."""
         return values if self.decimals is None else np.rint(values * 10.0**self.decimals)
@@ -93,9 +99,8 @@ class Cells:
     def overlap(self, low: float, high: float, *, low_open: bool, high_open: bool) -> tuple[FloatArray, FloatArray]:
         """Cut every leaf to a range of values; returns the new ends (empty leaves have low > high)."""
         if self.decimals is not None:
-            scale = 10.0**self.decimals
-            first = np.floor(low * scale + 1e-6) + 1 if low_open else np.ceil(low * scale - 1e-6)
-            last = np.ceil(high * scale - 1e-6) - 1 if high_open else np.floor(high * scale + 1e-6)
+            first = self._next_unit(low, up=True, other=low_open)
+            last = self._next_unit(high, up=False, other=high_open)
             atom = self.low == self.high
             start = np.maximum(self.low, first)
             stop = np.where(atom, np.minimum(self.high, last), np.minimum(self.high, last + 1))
@@ -108,17 +113,35 @@ class Cells:
             empty = np.where(atom, start > stop, (start > stop) | ((start == stop) & (stop == self.high)))
         return np.where(empty, np.inf, start), np.where(empty, -np.inf, stop)
 
+    def _next_unit(self, value: float, *, up: bool, other: bool) -> float:
+        """Return the first grid point at `value` or up (down) from it, another than `value` if `other`.
+
+        Compared are the values that are drawn, not `value * 10**decimals`, which is rounded.
+        """
+        unit = value * 10.0 ** (self.decimals or 0)
+        if abs(unit) > 2.0**50:
+            return unit
+        near = np.floor(unit) + np.arange(-1.0, 3.0)
+        points = self.from_grid(near)
+        beyond = points > value if up else points < value
+        fits = near[beyond if other else beyond | (points == value)]
+        return float(fits[0] if up else fits[-1])
+
     def leaf_weights(self, start: FloatArray, stop: FloatArray) -> FloatArray:
         """Return the released mass of each leaf that lies between `start` and `stop`."""
         width = np.where(self.high > self.low, self.high - self.low, 1.0)
         share = np.where(self.high > self.low, np.clip(stop - start, 0, None) / width, 1.0)
         share = np.where((stop == start) & (self.high > self.low), 1e-12, share)  # one point of a continuum
-        return np.where(start <= stop, self.mass * share, 0.0)
+        return np.where(start <= stop, (self.mass + self._floor) * share, 0.0)
 
     def cover(self, weights: FloatArray) -> FloatArray:
         """Return the share of each cell's mass that leaf `weights` cover, shape (n_cells,)."""
-        whole = np.bincount(self.cell, self.mass, self.n_cells)
-        part = np.bincount(self.cell, weights, self.n_cells)
+        return self.share(self.cell, weights)
+
+    def share(self, cell: IntArray, weights: FloatArray) -> FloatArray:
+        """Return the share of each cell's mass that parts of it with these `weights` have, shape (n_cells,)."""
+        whole = np.bincount(self.cell, self.mass + self._floor, self.n_cells)
+        part = np.bincount(cell, weights, self.n_cells)
         return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
     def draw(

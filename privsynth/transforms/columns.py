@@ -19,6 +19,7 @@ from privsynth.transforms.predicates import Between, OneOf, Predicate
 from privsynth.transforms.values import from_levels, from_numbers, to_levels, to_number, to_numbers
 
 OTHER = "__other__"
+NAMES_OTHER = ("object", "string", "str", "category")  # other data types show it as missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,8 @@ class DiscreteColumn:
         if isinstance(predicate, Between):
             allowed = [_inside(level, predicate, self) for level in shown] + [False] * self.null
         else:
-            unknown = [v for v in predicate.values if v is not None and v not in shown and str(v) not in shown]
+            wanted = [v for v in predicate.values if v is not None]
+            unknown = [v for v in wanted if not any(_same(v, level) for level in shown)]
             if unknown:
                 raise ConditionError(
                     f"The condition on {self.name!r} asks for {', '.join(map(repr, unknown))}, which the model "
@@ -86,13 +88,13 @@ class DiscreteColumn:
                 )
             if None in predicate.values and not self.null:
                 raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
-            wanted = [str(v) for v in predicate.values if v is not None]
-            allowed = [str(level) in wanted for level in shown] + [None in predicate.values] * self.null
+            allowed = [any(_same(v, level) for v in wanted) for level in shown] + [None in predicate.values] * self.null
         return np.asarray(allowed, dtype=np.float64)
 
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return the values of `cells` in the data type of the column."""
-        levels: list[Any] = [*self.levels, *([OTHER] if self.other else [])]
+        other = OTHER if self.dtype in NAMES_OTHER else None
+        levels: list[Any] = [*self.levels, *([other] if self.other else [])]
         return from_levels(cells, levels, self.dtype, ordered=self.ordered)
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,43 +145,61 @@ class NumericColumn:
         cell = self.cells.encode(np.where(missing, 0.0, values))
         return np.where(missing, self.extra.get("null", self.fallback), cell)
 
-    def _cut(self, predicate: Predicate | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _cut(self, predicate: Between) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return start, stop and weight of every leaf under `predicate`."""
-        cells = self.cells
-        if predicate is None:
-            start, stop = cells.low, cells.high
-            return start, stop, cells.mass
-        if isinstance(predicate, Between):
-            low = -np.inf if predicate.low is None else to_number(self.name, predicate.low, self.dtype)
-            high = np.inf if predicate.high is None else to_number(self.name, predicate.high, self.dtype)
-            start, stop = cells.overlap(low, high, low_open=predicate.low_open, high_open=predicate.high_open)
-            return start, stop, cells.leaf_weights(start, stop)
-        numbers = [to_number(self.name, v, self.dtype) for v in predicate.values if v is not None]
-        start, stop = np.full(len(cells.low), np.inf), np.full(len(cells.low), -np.inf)
-        for number in numbers:
-            leaf = int(cells.leaf_of(np.array([number]))[0])
-            one_start, one_stop = cells.overlap(number, number, low_open=False, high_open=False)
-            start[leaf], stop[leaf] = one_start[leaf], one_stop[leaf]
-        return start, stop, cells.leaf_weights(start, stop)
+        low = -np.inf if predicate.low is None else to_number(self.name, predicate.low, self.dtype)
+        high = np.inf if predicate.high is None else to_number(self.name, predicate.high, self.dtype)
+        low_open, high_open = predicate.low_open, predicate.high_open
+        if self.cells.decimals is None and self.dtype.lower() in ("float16", "float32"):
+            low, high = _narrowed(low, high, low_open, high_open, self.dtype.lower())
+            low_open = high_open = False
+        start, stop = self.cells.overlap(low, high, low_open=low_open, high_open=high_open)
+        return start, stop, self.cells.leaf_weights(start, stop)
+
+    def _points(self, predicate: OneOf) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Return the distinct numbers of `predicate`, the cell of each and its released mass."""
+        numbers = np.unique([to_number(self.name, v, self.dtype) for v in predicate.values if v is not None])
+        leaf = self.cells.leaf_of(numbers)
+        mass = np.zeros(len(numbers))
+        exact = self.cells.from_grid(self.cells.to_grid(numbers))
+        width = np.finfo(self.dtype.lower() if self.dtype.lower() in ("float16", "float32") else "float64").eps
+        for i in np.flatnonzero(np.abs(exact - numbers) <= 4 * width * np.abs(numbers)):  # 0.1 + 0.2 means 0.3
+            start, stop = self.cells.overlap(exact[i], exact[i], low_open=False, high_open=False)
+            mass[i] = self.cells.leaf_weights(start, stop)[leaf[i]]
+        return numbers, self.cells.cell[leaf], mass
 
     def cover(self, predicate: Predicate) -> FloatArray:
         """Return how much of each cell's mass `predicate` allows, in [0, 1]."""
         missing = isinstance(predicate, OneOf) and None in predicate.values
         if missing and not self.null:
             raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
-        _, _, weights = self._cut(predicate)
-        share = self.cells.cover(weights)
+        if isinstance(predicate, OneOf):
+            _, cell, mass = self._points(predicate)
+            share = self.cells.share(cell, mass)
+        else:
+            share = self.cells.cover(self._cut(predicate)[2])
         return np.append(share, float(missing)) if self.null else share
 
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return a value for each of `cells`, satisfying `predicate`, in the data type of the column."""
         missing = cells >= self.cells.n_cells
-        start, stop, weights = self._cut(predicate)
-        values = self.cells.draw(np.where(missing, 0, cells), rng, start=start, stop=stop, weights=weights)
         if isinstance(predicate, OneOf):
-            wanted = np.array([to_number(self.name, v, self.dtype) for v in predicate.values if v is not None] or [0.0])
-            values = wanted[np.abs(values[:, None] - wanted[None, :]).argmin(axis=1)]
+            values = self._draw_points(np.where(missing, -1, cells), rng, predicate)
+        else:
+            whole = (self.cells.low, self.cells.high, self.cells.mass)
+            start, stop, weights = whole if predicate is None else self._cut(predicate)
+            values = self.cells.draw(np.where(missing, 0, cells), rng, start=start, stop=stop, weights=weights)
         return from_numbers(np.where(missing, np.nan, values), self.dtype)
+
+    def _draw_points(self, cells: IntArray, rng: np.random.Generator, predicate: OneOf) -> FloatArray:
+        """Draw one of the numbers of `predicate` in each of `cells`, by their mass; NaN where there is none."""
+        numbers, cell, mass = self._points(predicate)
+        values = np.full(len(cells), np.nan)
+        for c in np.unique(cell[mass > 0]):
+            rows = np.flatnonzero(cells == c)
+            here = np.flatnonzero((cell == c) & (mass > 0))
+            values[rows] = rng.choice(numbers[here], size=len(rows), p=mass[here] / mass[here].sum())
+        return values
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -198,6 +218,23 @@ def column_from_dict(data: dict[str, Any]) -> ColumnTransform:
     if kind == "discrete":
         return DiscreteColumn(**{**data, "levels": tuple(data["levels"])})
     raise ValueError(f"unknown type of column {kind!r}")
+
+
+def _narrowed(low: float, high: float, low_open: bool, high_open: bool, dtype: str) -> tuple[float, float]:
+    """Return the least and greatest float of `dtype` in a range: rounding to it then leads out at neither end."""
+    kind = np.dtype(dtype).type
+    with np.errstate(over="ignore"):
+        first, last = kind(low), kind(high)
+    if float(first) < low or (low_open and float(first) == low):
+        first = np.nextafter(first, kind(np.inf))
+    if float(last) > high or (high_open and float(last) == high):
+        last = np.nextafter(last, kind(-np.inf))
+    return float(first), float(last)
+
+
+def _same(value: Any, level: Any) -> bool:
+    """Whether a condition's value means a level: as it is (1 is 1.0 is True), or as it is written ("1")."""
+    return bool(value == level) or str(value) == str(level)
 
 
 def _inside(level: Any, predicate: Between, column: DiscreteColumn) -> bool:

@@ -24,6 +24,7 @@ from scipy.stats import norm
 
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.simplex import project_to_simplex
 
 MIN_EXPONENT, MAX_EXPONENT = -16, 47
 _BINS = MAX_EXPONENT - MIN_EXPONENT + 1
@@ -55,8 +56,8 @@ def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, l
     Returns
     -------
     dict of str to ndarray
-        Public starting edges of each column's leaves: octaves between the outermost occupied bins, each in
-        eight parts. [0, 1] where nothing rises above the noise.
+        Public starting edges of each column's leaves: the occupied octaves, each in eight parts, and one leaf for
+        each gap between them. [0, 1] where nothing rises above the noise.
     """
     counts = np.stack([np.bincount(_octave(v[~np.isnan(v)]), minlength=2 * _BINS + 1) for v in columns.values()])
     release = mechanisms.counts(label, counts, sensitivity=math.sqrt(len(columns)))
@@ -67,8 +68,7 @@ def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, l
         if len(occupied) == 0:
             edges[name] = np.array([0.0, 1.0])
             continue
-        parts = [_octave_edges(int(bin_)) for bin_ in range(occupied[0], occupied[-1] + 1)]
-        edges[name] = np.unique(np.concatenate(parts))
+        edges[name] = np.unique(np.concatenate([_octave_edges(int(bin_)) for bin_ in occupied]))
     return edges
 
 
@@ -137,8 +137,10 @@ def discover_values(
     kept, noisy, scale = mechanisms.discover(label, [np.asarray(counts) for _, counts in columns.values()])
     found = {}
     for (name, (values, _)), index, counts in zip(columns.items(), kept, noisy, strict=True):
-        order = np.argsort(-counts, kind="stable")
-        found[name] = ([values[i] for i in index[order]], counts[order])
+        # ties by value: the order of `values` may be that of first appearance, which is the rows' own
+        ranks = [(-count, type(values[i]).__name__, str(values[i])) for i, count in zip(index, counts, strict=True)]
+        order = sorted(range(len(ranks)), key=ranks.__getitem__)
+        found[name] = ([values[index[k]] for k in order], counts[order])
     return found, scale
 
 
@@ -146,6 +148,7 @@ def grow_leaves(
     columns: Mapping[str, FloatArray],
     edges: Mapping[str, FloatArray],
     on_grid: Mapping[str, bool],
+    totals: Mapping[str, float | None],
     mechanisms: Mechanisms,
     labels: list[str],
 ) -> tuple[dict[str, Leaves], float]:
@@ -159,6 +162,8 @@ def grow_leaves(
         Public or released starting edges.
     on_grid : mapping of str to bool
         Whether leaves end at whole numbers and stop splitting at width one.
+    totals : mapping of str to float or None
+        Released number of rows in all leaves of a column, where it is known.
     labels : list of str
         One allotted Gaussian event a round.
 
@@ -180,7 +185,13 @@ def grow_leaves(
         scale = release.scale
         noisy = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
         for name, counts in zip(columns, noisy, strict=True):
-            leaves[name] = _merge_round(leaves.get(name), asked[name], bins[name], counts)
+            if name in leaves:
+                leaves[name] = _merge_round(leaves[name], asked[name], bins[name], counts)
+            else:
+                heavy = counts[counts > 2.5 * scale].sum()
+                known = totals[name]
+                total = float(max(counts.sum(), heavy)) if known is None else known
+                leaves[name] = Leaves(asked[name], _consistent(counts, total))
             asked[name], splits[name] = _split(leaves[name], on_grid[name], max(16 * scale, 16.0))
     return leaves, scale
 
@@ -198,22 +209,22 @@ def _count(values: FloatArray, edges: FloatArray, asked: Any) -> Any:
     return np.bincount(place, minlength=len(edges) - 1)[asked].astype(np.int64)
 
 
-def _merge_round(before: Leaves | None, edges: FloatArray, asked: Any, counts: FloatArray) -> Leaves:
-    """Put a round's counts in place; children are scaled to agree with their parent's count."""
-    if before is None:
-        return Leaves(edges, np.clip(counts, 0, None))
+def _merge_round(before: Leaves, edges: FloatArray, asked: Any, counts: FloatArray) -> Leaves:
+    """Put a round's counts in place; children are made to agree with their parent's count."""
     parent = np.clip(np.searchsorted(before.edges, edges[:-1], side="right") - 1, 0, len(before.counts) - 1)
     merged = before.counts[parent].astype(np.float64)
-    merged[asked] = np.clip(counts, 0, None)
     for p in np.unique(parent[asked]):
         children = np.flatnonzero(asked & (parent == p))
-        total, k = merged[children].sum(), len(children)
-        if total > 0:
-            best = (before.counts[p] * k + total) / (k + 1)  # inverse-variance mean of 1 and k noises
-            merged[children] *= best / total
-        else:
-            merged[children] = before.counts[p] / k
+        fresh, k = counts[np.isin(np.flatnonzero(asked), children)], len(children)
+        best = (before.counts[p] * k + fresh.sum()) / (k + 1)  # inverse-variance mean of 1 and k noises
+        merged[children] = _consistent(fresh, best)
     return Leaves(edges, merged)
+
+
+def _consistent(counts: FloatArray, total: float) -> FloatArray:
+    """Return counts >= 0 that add up to `total` (0 at least), nearest to the noisy ones."""
+    total = max(0.0, float(total))
+    return project_to_simplex(counts, total) * total
 
 
 def _split(leaves: Leaves, grid: bool, threshold: float) -> tuple[FloatArray, list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from privsynth.errors import DataError
 from privsynth.privacy.mechanisms import Mechanisms, Release
 from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, Schema
 from privsynth.transforms.cells import Cells, FloatArray, IntArray, group_leaves
-from privsynth.transforms.columns import ColumnTransform, DiscreteColumn, NumericColumn, column_from_dict
+from privsynth.transforms.columns import NAMES_OTHER, ColumnTransform, DiscreteColumn, NumericColumn, column_from_dict
 from privsynth.transforms.discover import (
     Leaves,
     declared_edges,
@@ -23,12 +22,13 @@ from privsynth.transforms.discover import (
     unit_edges,
 )
 from privsynth.transforms.layout import Layout
-from privsynth.transforms.values import to_levels, to_number, to_numbers
+from privsynth.transforms.values import limits, to_levels, to_number, to_numbers
 
 BOUNDS, VALUES, ONE_WAY = "bounds", "levels and atoms", "1-way counts"
 ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, round 4")
 MAX_CELLS = 32
 MAX_ATOMS = 64
+LEAST_NOISES = 2
 
 
 def needs(schema: Schema) -> dict[str, int]:
@@ -88,7 +88,7 @@ class TableEncoder:
         return encoder
 
 
-def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms) -> TableEncoder:
+def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, n_rows: int) -> TableEncoder:
     """Fit the columns of `frame` on private releases.
 
     Parameters
@@ -99,6 +99,8 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms) -> 
         A declaration of every column (`resolve_schema`).
     mechanisms : Mechanisms
         With the labels of this module allotted where `needs` asks for them.
+    n_rows : int
+        The released row count.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms) -> 
     if not modelled:
         raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
     numbers = {n: to_numbers(frame[n]) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
-    edges = _starting_edges(modelled, numbers, mechanisms)
+    edges = _starting_edges(modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms)
     units = _small_grids(modelled, edges)
     large = {n: v for n, v in numbers.items() if n not in units}
     found, noise = _frequent_values(frame, modelled, large, mechanisms)
@@ -122,36 +124,44 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms) -> 
             points[:-1], points[1:], np.ones(len(points) - 1), np.arange(len(points) - 1), _digits(modelled[name])
         )
         columns[name] = NumericColumn(name, str(frame.dtypes[name]), cells, modelled[name].nullable)
-    columns.update(_numeric(frame, modelled, large, edges, found, noise, mechanisms))
-    return _count_cells(frame, [columns[name] for name in modelled], mechanisms)
+    columns.update(_numeric(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
+    fixed = {n for n, column in modelled.items() if _is_declared(column)}
+    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed)
 
 
 def _starting_edges(
-    schema: dict[str, Any], numbers: dict[str, FloatArray], mechanisms: Mechanisms
+    schema: dict[str, Any], numbers: dict[str, FloatArray], dtypes: dict[str, str], mechanisms: Mechanisms
 ) -> dict[str, FloatArray]:
     """Return each numeric column's first edges, declared or discovered, in values."""
+
+    def declared(name: str, end: str) -> list[float]:
+        bound = getattr(schema[name], end)
+        return [] if bound is None else [to_number(name, bound, dtypes[name])]
+
     edges, unknown = {}, {}
     for name, values in numbers.items():
-        column = schema[name]
-        if column.low is None or column.high is None:
+        ends = [*declared(name, "low"), *declared(name, "high")]
+        if len(ends) < 2:
             unknown[name] = values
         else:
-            dtype = "datetime64[s]" if isinstance(column, Datetime) else "float64"
-            low, high = (to_number(name, bound, dtype) for bound in (column.low, column.high))
-            edges[name] = np.array([low, high])
-    if unknown:
-        found = discover_bounds(unknown, mechanisms, BOUNDS)
-        for name, grid in found.items():
-            column = schema[name]
-            dtype = "datetime64[s]" if isinstance(column, Datetime) else "float64"
-            low = -np.inf if column.low is None else to_number(name, column.low, dtype)
-            high = np.inf if column.high is None else to_number(name, column.high, dtype)
-            inner = grid[(grid > low) & (grid < high)]
-            ends = [[low] if np.isfinite(low) else [], [high] if np.isfinite(high) else []]
-            edges[name] = np.unique(np.concatenate([ends[0], inner, ends[1]]))
-            if len(edges[name]) < 2:
-                edges[name] = np.array([edges[name][0], edges[name][0] + 1])
+            edges[name] = np.array(ends)
+    found = discover_bounds(unknown, mechanisms, BOUNDS) if unknown else {}
+    for name, grid in found.items():
+        low, high = declared(name, "low"), declared(name, "high")
+        lowest, highest = limits(dtypes[name])
+        grid = np.clip(grid, lowest, highest + 1)
+        inner = [x for x in grid.tolist() if (not low or x > low[0]) and (not high or x < high[0])]
+        edges[name] = np.unique([*low, *inner, *high])
+        if len(edges[name]) < 2:
+            edges[name] = edges[name][0] + (np.array([-1.0, 0.0]) if high else np.array([0.0, 1.0]))
     return edges
+
+
+def _is_declared(column: Any) -> bool:
+    """Whether all values of a column are public: both bounds, or the levels."""
+    if isinstance(column, (Continuous, Datetime)):
+        return column.low is not None and column.high is not None
+    return isinstance(column, Boolean) or column.categories is not None
 
 
 def _digits(column: Any) -> int | None:
@@ -190,7 +200,8 @@ def _discrete(name: str, column: Any, dtype: str, found: tuple[list[Any], FloatA
     if column.categories is not None:
         return DiscreteColumn(name, dtype, column.categories, other=False, null=column.nullable, ordered=column.ordered)
     levels = tuple(found[0]) if found else ()
-    return DiscreteColumn(name, dtype, levels, other=True, null=column.nullable)
+    names_other = dtype in NAMES_OTHER or not levels  # a number has no "__other__": the most frequent level stands in
+    return DiscreteColumn(name, dtype, levels, other=names_other, null=column.nullable)
 
 
 def _numeric(
@@ -201,16 +212,18 @@ def _numeric(
     found: dict[str, tuple[list[Any], FloatArray]],
     noise: float,
     mechanisms: Mechanisms,
+    n_rows: int,
 ) -> dict[str, ColumnTransform]:
     """Fit all numeric columns: atoms from `found`, leaves grown for the rest."""
     if not numbers:
         return {}
-    values, starts, grids, atoms, decimals = {}, {}, {}, {}, {}
+    values, starts, grids, decimals = {}, {}, {}, {}
+    atoms: dict[str, dict[float, float]] = {}
     for name, column_values in numbers.items():
         spikes, counts = found.get(name, ([], np.zeros(0)))
         spikes, counts = spikes[:MAX_ATOMS], counts[:MAX_ATOMS]
         digits = _digits(schema[name])
-        decimals[name] = _decimals_of(spikes) if digits is None else digits
+        decimals[name] = _decimals_of(spikes, counts.sum(), n_rows) if digits is None else digits
         digits = decimals[name]
         grid, scale = digits is not None, 10.0 ** (digits or 0)
         low, high = edges[name][0], edges[name][-1]
@@ -221,8 +234,12 @@ def _numeric(
         values[name] = units[~np.isin(units, np.array(list(atoms[name]), dtype=np.float64))]
         starts[name], grids[name] = _grid_edges(edges[name], scale, grid, schema[name].high is not None), grid
     rounds = [label for label in ROUNDS if mechanisms.allows(label)]
-    leaves, leaf_noise = grow_leaves(values, starts, grids, mechanisms, rounds)
-    least = 4 * max(noise, leaf_noise, 0.25)
+    totals = {n: None if schema[n].nullable else n_rows - sum(atoms[n].values()) for n in numbers}
+    leaves, leaf_noise = grow_leaves(values, starts, grids, totals, mechanisms, rounds)
+    least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
+    for name in numbers:
+        if decimals[name] is None:
+            leaves[name], atoms[name], decimals[name] = _with_grid(leaves[name], atoms[name])
     return {
         name: NumericColumn(
             name,
@@ -237,7 +254,10 @@ def _numeric(
 def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:
     """Return starting edges in grid units; a declared upper bound is inside, a power of two is not."""
     if len(edges) == 2:
-        low, high = (np.floor(edges[0] * scale), np.ceil(edges[1] * scale)) if grid else edges
+        low, high = edges
+        if grid:  # declared bounds between grid points: the points inside
+            low, high = np.ceil(low * scale - 1e-6), np.floor(high * scale + 1e-6)
+            high = max(low, high)
         return declared_edges(low, high, grid=grid)
     if not grid:
         return edges
@@ -245,12 +265,43 @@ def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) 
     return np.append(whole, whole[-1] + 1) if high_inside or len(whole) < 2 else whole
 
 
-def _decimals_of(spikes: list[float]) -> int | None:
-    """Return the decimals that all released spikes share, a guess that costs nothing; None if unclear."""
-    if len(spikes) < 5:
-        return None
-    fits: Callable[[int], bool] = lambda d: all(abs(s - round(s, d)) < 1e-9 for s in spikes)  # noqa: E731
-    return next((d for d in range(5) if fits(d)), None)
+def _decimals_of(spikes: list[float], mass: float, n_rows: float) -> int | None:
+    """Return the decimals that all released spikes share if these hold most of the rows; else None.
+
+    A guess from releases, so it costs nothing. Round amounts among others with cents say nothing of those.
+    """
+    return _common_decimals(spikes) if mass > n_rows / 2 else None
+
+
+def _common_decimals(values: list[float]) -> int | None:
+    """Return the fewest decimals, 6 at most, with which all `values` can be written; None for none.
+
+    >>> _common_decimals([0.5, 2.25]), _common_decimals([1 / 3])
+    (2, None)
+    """
+    return next((d for d in range(7) if all(abs(v - round(v, d)) < 1e-9 for v in values)), None)
+
+
+def _with_grid(leaves: Leaves, atoms: dict[float, float]) -> tuple[Leaves, dict[float, float], int | None]:
+    """Put a column of unknown decimals on a grid of a tenth of its narrow leaves, or finer if atoms are.
+
+    Drawn values are then as long as people write them (12.37, not 12.370164899). Leaves and atoms come back in
+    grid units; columns whose atoms fit no grid stay as they are.
+    """
+    order = np.argsort(np.diff(leaves.edges))
+    mass = np.cumsum(leaves.counts[order])
+    narrow = np.diff(leaves.edges)[order][np.searchsorted(mass, mass[-1] / 10)]
+    wanted = max(0, int(np.ceil(-np.log10(narrow / 10))))
+    shared = _common_decimals(list(atoms))
+    if shared is None or wanted > 9:
+        return leaves, atoms, None
+    decimals = max(shared, wanted)
+    edges = np.rint(leaves.edges * 10.0**decimals)
+    edges, first = np.unique(edges, return_index=True)
+    if len(edges) < 2 or np.abs(edges).max() > 2**52:
+        return leaves, atoms, None
+    counts = np.add.reduceat(leaves.counts, first[:-1])  # leaves narrower than the grid join the next one
+    return Leaves(edges, counts), {float(round(v * 10.0**decimals)): n for v, n in atoms.items()}, decimals
 
 
 def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, least: float) -> Cells:
@@ -266,8 +317,10 @@ def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, leas
     return Cells(low, high, mass, cell, decimals)
 
 
-def _count_cells(frame: pd.DataFrame, columns: list[ColumnTransform], mechanisms: Mechanisms) -> TableEncoder:
-    """Release the 1-way counts and drop the missing and other cells that noise alone could fill."""
+def _count_cells(
+    frame: pd.DataFrame, columns: list[ColumnTransform], mechanisms: Mechanisms, fixed: set[str]
+) -> TableEncoder:
+    """Release the 1-way counts; drop missing, other and (unless `fixed`) outermost cells that noise could fill."""
     exact = [np.bincount(c.encode(frame[c.name]), minlength=c.n_cells).astype(np.int64) for c in columns]
     release = mechanisms.counts(ONE_WAY, np.concatenate(exact), sensitivity=float(np.sqrt(len(columns))))
     parts = np.split(release.values, np.cumsum([c.n_cells for c in columns])[:-1])
@@ -278,15 +331,16 @@ def _count_cells(frame: pd.DataFrame, columns: list[ColumnTransform], mechanisms
             if cell is not None and column.n_cells > 1 and noisy[cell] <= 3 * release.scale:
                 noisy = np.delete(noisy, cell)
                 column = column.without(extra, fallback=int(np.argmax(noisy)))
-        column, noisy = _trim(column, noisy, 3 * release.scale)
+        if column.name not in fixed:
+            column, noisy = _trim(column, noisy, 3 * release.scale)
         kept.append(column)
         counts.append(noisy)
-    _refuse_empty(kept, counts, release.scale, mechanisms)
+    _refuse_empty(kept, counts, release.scale, mechanisms, fixed)
     return TableEncoder(tuple(kept), Release(np.concatenate(counts), release.scale))
 
 
 def _trim(column: ColumnTransform, noisy: FloatArray, least: float) -> tuple[ColumnTransform, FloatArray]:
-    """Drop outermost cells of one grid point each that noise alone could fill, if bounds were discovered."""
+    """Drop outermost cells of one grid point each that noise alone could fill."""
     if not isinstance(column, NumericColumn) or column.cells.n_cells != len(column.cells.low):
         return column, noisy
     cells, k = column.cells, column.cells.n_cells
@@ -296,20 +350,19 @@ def _trim(column: ColumnTransform, noisy: FloatArray, least: float) -> tuple[Col
     keep = np.arange(heavy[0], heavy[-1] + 1)
     trimmed = Cells(cells.low[keep], cells.high[keep], cells.mass[keep], np.arange(len(keep)), cells.decimals)
     null = noisy[k:]
-    return NumericColumn(column.name, column.dtype, trimmed, column.null, min(column.fallback, len(keep) - 1)), (
-        np.concatenate([noisy[keep], null])
-    )
+    fallback = int(np.clip(column.fallback - keep[0], 0, len(keep) - 1))
+    return NumericColumn(column.name, column.dtype, trimmed, column.null, fallback), np.concatenate([noisy[keep], null])
 
 
 def _refuse_empty(
-    columns: list[ColumnTransform], counts: list[FloatArray], scale: float, mechanisms: Mechanisms
+    columns: list[ColumnTransform], counts: list[FloatArray], scale: float, mechanisms: Mechanisms, fixed: set[str]
 ) -> None:
     """Raise for columns in which the releases show a single thing; see docs/privacy.md on refusals."""
     flat = [c for c in columns if c.n_cells == 1]
     missing = [c.name for c, n in zip(columns, counts, strict=True) if _only_missing(c, n, scale)]
     flat = [c for c in flat if c.name not in missing]
     hidden = [c.name for c in flat if c.extra.get("other") == 0]
-    constant = [c.name for c in flat if c.name not in hidden and not _declared_single(c)]
+    constant = [c.name for c in flat if c.name not in hidden and _is_constant(c, fixed, mechanisms)]
     noise = " that rises above the noise at this epsilon" if mechanisms.private else ""
     problems = [
         f"column {missing} has no value but missing ones" if missing else "",
@@ -330,6 +383,13 @@ def _only_missing(column: ColumnTransform, counts: FloatArray, scale: float) -> 
     return null is not None and np.delete(counts, null).sum() <= 3 * scale * np.sqrt(column.n_cells)
 
 
-def _declared_single(column: ColumnTransform) -> bool:
-    """Whether a column has one cell by declaration (one level): public, and so allowed."""
-    return isinstance(column, DiscreteColumn) and not column.other and len(column.levels) == 1
+def _is_constant(column: ColumnTransform, fixed: set[str], mechanisms: Mechanisms) -> bool:
+    """Whether a column of one cell shows one value; a range too small to be cut in two is none.
+
+    Under noise one level may stand for a column whose others are rare: it is learned as that level.
+    """
+    if isinstance(column, DiscreteColumn):
+        return column.name not in fixed and not mechanisms.private
+    cells = column.cells
+    atom = (cells.low == cells.high) | ((cells.decimals is not None) & (cells.high - cells.low <= 1))
+    return bool(cells.mass[atom].sum() > cells.mass.sum() / 2)

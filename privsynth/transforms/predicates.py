@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from privsynth.errors import ConditionError
@@ -55,7 +56,7 @@ def as_predicate(column: str, wanted: Any) -> Predicate:
             )
         return Between(*wanted)
     if isinstance(wanted, Collection) and not isinstance(wanted, (str, bytes)):
-        if not wanted:
+        if len(wanted) == 0:
             raise ConditionError(f"The condition on {column!r} lists no value. Name at least one.")
         return OneOf(tuple(plain(v) for v in wanted))
     return OneOf((plain(wanted),))
@@ -63,6 +64,9 @@ def as_predicate(column: str, wanted: Any) -> Predicate:
 
 def plain(value: Any) -> Any:
     """Return a Python scalar; every kind of missing value becomes None."""
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+    value = value.item() if isinstance(value, np.generic) and value.dtype.kind != "M" else value
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
-    return value.item() if hasattr(value, "item") else value
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    return None if value is pd.NaT else value

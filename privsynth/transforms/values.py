@@ -25,7 +25,7 @@ def from_numbers(values: FloatArray, dtype: str) -> pd.Series:
     """Turn `to_numbers` back into data type `dtype`; NaN becomes that type's missing value."""
     if dtype.startswith("datetime64"):
         missing = np.isnan(values)
-        seconds = np.where(missing, 0, values).astype(np.int64).astype("datetime64[s]")
+        seconds = np.clip(np.where(missing, 0, values), *limits(dtype)).astype(np.int64).astype("datetime64[s]")
         seconds[missing] = np.datetime64("NaT")
         series = pd.Series(seconds)
         if "," in dtype:
@@ -33,18 +33,36 @@ def from_numbers(values: FloatArray, dtype: str) -> pd.Series:
         return series.astype(dtype)
     if dtype.lower().startswith(("int", "uint")):
         whole = np.rint(values)
-        if dtype[0] in "iu":
-            limits = np.iinfo(dtype)
-            return pd.Series(np.clip(whole, limits.min, limits.max)).astype(dtype)
+        lowest, highest = limits(dtype)
+        whole = np.clip(whole, lowest, highest)
+        if dtype[0] in "iu" and "[" not in dtype:
+            return pd.Series(whole).astype(dtype)
         return pd.Series(whole).astype("Float64").astype(dtype)
     return pd.Series(values).astype(dtype)
 
 
+def limits(dtype: str) -> tuple[float, float]:
+    """Return the least and greatest number that a data type of whole numbers or times can hold, else infinities."""
+    if dtype.startswith("datetime64[ns"):
+        return -9_223_372_036.0, 9_223_372_036.0  # seconds: the years 1677 to 2262
+    if dtype.startswith("datetime64"):
+        return -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999, which pandas can print
+    name = dtype.lower().split("[")[0]
+    if not name.startswith(("int", "uint")):
+        return -np.inf, np.inf
+    ends = np.iinfo(name)
+    high = float(ends.max)  # of 64 bits: rounded up, and so one too many
+    return float(ends.min), high if int(high) <= ends.max else float(np.nextafter(high, 0))
+
+
 def to_number(column: str, value: Any, dtype: str) -> float:
-    """Read one value of a condition as a number; times may be strings."""
+    """Read one value of a condition as a number; times may be strings, and are local where they name no zone."""
     try:
         if dtype.startswith("datetime64"):
             stamp = pd.Timestamp(value)
+            if stamp.tzinfo is None and "," in dtype:
+                zone = dtype[dtype.index(",") + 1 : -1].strip()
+                stamp = stamp.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
             if stamp.tzinfo is not None:
                 stamp = stamp.tz_convert("UTC").tz_localize(None)
             return float((stamp - pd.Timestamp(0)).total_seconds())

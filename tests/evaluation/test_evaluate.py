@@ -15,9 +15,7 @@ REAL, HOLDOUT = mixed_frame(500, seed=0), mixed_frame(400, seed=1)
 def test_summary_is_json_and_the_same_for_the_same_seed():
     before = REAL.copy(deep=True)
     synthetic = shuffled_columns(REAL)[REAL.columns[::-1]]
-    first, second = (
-        evaluate(REAL, synthetic, holdout=HOLDOUT, target="fraud", random_state=3) for _ in range(2)
-    )
+    first, second = (evaluate(REAL, synthetic, holdout=HOLDOUT, target="fraud", random_state=3) for _ in range(2))
     assert json.loads(first.to_json()) == first.to_dict() == first.summary == second.summary
     assert first.scores["1-way TVD"] == 0
     assert first.scores["2-way TVD"] > 0.1
@@ -63,9 +61,7 @@ def test_one_column_and_one_row_are_enough():
 
 
 def test_errors_name_all_that_is_wrong():
-    with pytest.raises(
-        DataError, match=r"synthetic table .* Missing: \['tier', 'always'\]. Extra: \['more'\]"
-    ):
+    with pytest.raises(DataError, match=r"synthetic table .* Missing: \['tier', 'always'\]. Extra: \['more'\]"):
         evaluate(REAL, REAL.drop(columns=["tier", "always"]).assign(more=1))
     with pytest.raises(DataError, match=r"holdout table .* Missing: \['tier'\]"):
         evaluate(REAL, REAL, holdout=REAL.drop(columns="tier"))
@@ -73,9 +69,7 @@ def test_errors_name_all_that_is_wrong():
         evaluate(REAL, REAL.iloc[:0])
     with pytest.raises(DataError, match=r"several columns of one name: \['tier'\]"):
         evaluate(REAL, pd.concat([REAL, REAL[["tier"]]], axis=1))
-    with pytest.raises(
-        ParameterError, match=r"synthetic parameter of evaluate must be a pandas DataFrame. Got 'list'"
-    ):
+    with pytest.raises(ParameterError, match=r"synthetic parameter of evaluate must be a pandas DataFrame. Got 'list'"):
         evaluate(REAL, [1, 2])
     with pytest.raises(ParameterError, match="target parameter of evaluate"):
         evaluate(REAL, REAL, target="nope")

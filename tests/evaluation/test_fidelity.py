@@ -46,11 +46,7 @@ def slow_labels(real: pd.Series, other: pd.Series, bins: int) -> tuple[list[str]
 def slow_tvd(real: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...], bins: int) -> float:
     labelled = [slow_labels(real[name], other[name], bins) for name in names]
     table = ["real"] * len(real) + ["other"] * len(other)
-    cells = [
-        " & ".join(parts)
-        for side in (0, 1)
-        for parts in zip(*(labels[side] for labels in labelled), strict=True)
-    ]
+    cells = [" & ".join(parts) for side in (0, 1) for parts in zip(*(labels[side] for labels in labelled), strict=True)]
     shares = pd.crosstab(pd.Series(cells), pd.Series(table), normalize="columns")
     return 0.5 * float((shares["real"] - shares["other"]).abs().sum())
 
@@ -82,9 +78,7 @@ words = st.one_of(st.none(), st.text(max_size=2), st.booleans(), st.integers(-2,
 def frames(draw):
     n_rows = draw(st.integers(1, 25))
     column = lambda values: draw(st.lists(values, min_size=n_rows, max_size=n_rows))  # noqa: E731
-    return pd.DataFrame(
-        {"x": np.array(column(numbers), dtype=float), "w": pd.Series(column(words), dtype=object)}
-    )
+    return pd.DataFrame({"x": np.array(column(numbers), dtype=float), "w": pd.Series(column(words), dtype=object)})
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,52 @@
+# Everything happens in .venv. PYTHON=python3.12 make ... chooses another interpreter (3.10 or later).
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help install demo test test-slow lint format benchmarks clean
+
+help:
+	@echo "make install   set up .venv with the privsynth command"
+	@echo "make demo      set up, then fit, sample and report on simulated card transactions"
+	@echo "make test      set up, then run the tests"
+	@echo "make test-slow the statistical tests that take minutes"
+	@echo "make lint      ruff and mypy"
+	@echo "make benchmarks  the tables of benchmarks/results (hours)"
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/privsynth demo --output demo_output
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: .venv/installed-dev
+	$(BIN)/python benchmarks/adult_cardio.py
+	$(BIN)/python benchmarks/ablation_generator.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/dp_step_time.py
+
+clean:
+	rm -rf .venv build dist *.egg-info demo_output

@@ -1,0 +1,104 @@
+"""How the command line refuses, warns and stops: one line on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from privsynth.errors import PrivsynthError, PrivsynthWarning
+from privsynth.privacy.ledger import Ledger
+
+# typer brings its own click, or uses the one that is installed
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+class Stopped(Exception):
+    """Ctrl-C, with what is to be said about it."""
+
+
+class Commands(TyperGroup):
+    """Turns every refusal into one line and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line and exit with its code: 0, 2 for a refusal, 130 for Ctrl-C."""
+        try:
+            with _warnings_in_one_line():
+                code = super().main(*args, **{**kwargs, "prog_name": "privsynth", "standalone_mode": False})
+        except _UsageError as error:
+            context = getattr(error, "ctx", None)
+            if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
+                typer.echo(context.get_help())
+                sys.exit(2)
+            path = "privsynth" if context is None else context.command_path
+            code = _refuse(f"{error.format_message()} See {path} --help.")
+        except PrivsynthError as error:
+            code = _refuse(str(error))
+        except MemoryError:
+            code = _refuse("There is not enough memory. Ask for fewer rows, or use a smaller table.")
+        except OSError as error:
+            code = _refuse(
+                f"{error.filename or 'A file'}: {error.strerror or error}. Check the path and its permissions."
+            )
+        except Stopped as stop:
+            typer.echo(f"privsynth: stopped; {stop}", err=True)
+            code = 130
+        sys.exit(code or 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; typer would swallow Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stopped("nothing was written") from None
+
+
+def _refuse(message: str) -> int:
+    typer.echo(f"privsynth: error: {' '.join(message.split())}", err=True)
+    return 2
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show privsynth's warnings as lines on standard error, and others as they are."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: Any, *place: Any, **more: Any) -> None:
+            if issubclass(category, PrivsynthWarning):
+                typer.echo(f"privsynth: warning: {' '.join(str(message).split())}", err=True)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", PrivsynthWarning)
+        yield
+
+
+@contextlib.contextmanager
+def told_of_ledger(ledger: Ledger | None) -> Iterator[None]:
+    """Say with an error, or with Ctrl-C, what the ledger was charged all the same."""
+    before = None if ledger is None else ledger.spent
+    try:
+        yield
+    except (KeyboardInterrupt, PrivsynthError, OSError) as error:
+        charged = ""
+        if ledger is not None and ledger.spent != before:
+            charged = f" What was read by then stays charged to the ledger: {ledger_text(ledger)}."
+        if isinstance(error, KeyboardInterrupt):
+            raise Stopped(f"no model was written.{charged}") from None
+        if not charged:
+            raise
+        raise PrivsynthError(f"{error}{charged}") from error
+
+
+def ledger_text(ledger: Ledger) -> str:
+    epsilon, delta = ledger.spent
+    total = math.inf if ledger.budget.epsilon is None else ledger.budget.epsilon
+    return f"epsilon={epsilon:.4g} of {total:g} and delta={delta:.3g} of {ledger.budget.delta:g} are spent"

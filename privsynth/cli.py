@@ -1,0 +1,390 @@
+"""The command ``privsynth``: demo, fit, sample, evaluate, inspect.
+
+Whatever is wrong with the input is told in one line on standard error, with exit code 2; outputs are checked
+before anything is read or spent, and written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from privsynth._dates import align_dates, parse_declared
+from privsynth._shell import Commands, ledger_text, told_of_ledger
+from privsynth._version import __version__
+from privsynth._where import parse_where
+from privsynth.datasets import make_transactions
+from privsynth.errors import DataError, ParameterError, SchemaError
+from privsynth.evaluation import Evaluation, evaluate
+from privsynth.privacy.budget import Budget
+from privsynth.privacy.ledger import Ledger
+from privsynth.report import render_html
+from privsynth.schema import Continuous, Datetime, Schema
+from privsynth.synthesizers import CTGAN, load
+from privsynth.tables import check_writable, read_table, write_table
+from privsynth.transforms.columns import ColumnTransform, NumericColumn
+
+# What anybody knows of card payments without seeing one: the card limit, the currency's decimals, the period.
+_DEMO_SCHEMA = Schema(
+    {
+        "timestamp": Datetime("2024-01-01", "2024-04-01", nullable=False),
+        "amount": Continuous(low=0, high=2_500, decimals=2, nullable=False),
+        "previous_day_amount": Continuous(decimals=2, nullable=False),
+        "distance_from_home_km": Continuous(decimals=1, nullable=False),
+    }
+)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Differentially private synthetic tables.\n\nStart with: privsynth demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"privsynth {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _privsynth(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+Seed = Annotated[
+    int | None,
+    typer.Option("--random-state", min=0, metavar="N", help="Seed, an integer >= 0. Default: another one each time."),
+]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to be predicted, such as a label.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model that `privsynth fit` wrote.")]
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files; made if need be.")] = Path(
+        "demo_output"
+    ),
+    rows: Annotated[int, typer.Option(metavar="N", min=1000, help="Simulated rows; a fifth is held out.")] = 60_000,
+    epsilon: Annotated[float, typer.Option(metavar="E", help="Total privacy budget, above 0.")] = 1.0,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 1000,
+    random_state: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the simulation and the model.")] = 0,
+) -> None:
+    r"""See it work on simulated card transactions.
+
+    \b
+    Example:  privsynth demo --output demo_output
+
+    Learns the transactions privately, samples as many synthetic ones and compares them with a holdout, all in
+    about a minute on two cores. Writes transactions.csv (simulated, nobody's data), schema.json
+    (what is public of it), model.privsynth, synthetic.csv, report.html and certificate.json.
+    """
+    _check_budget(epsilon, None)
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output} is a file. Name a folder.")
+    output.mkdir(parents=True, exist_ok=True)
+    names = "transactions.csv", "schema.json", "model.privsynth", "synthetic.csv", "report.html", "certificate.json"
+    paths = [output / name for name in names]
+    table_path, schema_path, model_path, sample_path, report_path, certificate_path = paths
+    for path in paths:
+        check_writable(path)
+    start = time.monotonic()
+    table = make_transactions(rows, fraud_rate=0.02, random_state=random_state)
+    held = np.random.default_rng(random_state).permutation(rows) < rows // 5
+    real, holdout = table[~held].reset_index(drop=True), table[held].reset_index(drop=True)
+    typer.echo(f"1/4  simulated {rows:,} card transactions, {table['is_fraud'].mean():.1%} of them fraud")
+    model = CTGAN(epsilon, target="is_fraud", schema=_DEMO_SCHEMA, steps=steps, random_state=random_state).fit(real)
+    typer.echo(f"2/4  learned {len(real):,} of them under epsilon={epsilon:g}")
+    synthetic = model.sample(len(real), random_state=random_state)
+    typer.echo(f"3/4  sampled {len(synthetic):,} synthetic rows; now comparing")
+    evaluation = evaluate(real, synthetic, holdout=holdout, target="is_fraud", random_state=random_state)
+    write_table(table, table_path)
+    _write_text(schema_path, _DEMO_SCHEMA.to_json())
+    model.save(model_path)
+    write_table(synthetic, sample_path)
+    _write_text(certificate_path, json.dumps(model.certificate_.to_dict(), indent=2))
+    _write_report(evaluation, report_path, title="privsynth demo: simulated card transactions")
+    typer.echo(f"4/4  done in {time.monotonic() - start:.0f} s\n\n{evaluation}\n\n{model.certificate_.statement()}")
+    typer.echo(
+        f"""
+In {output}: {", ".join(names)}
+
+Next:
+  open {report_path}
+  privsynth inspect {model_path}
+  privsynth sample {model_path} --rows 500 --where "is_fraud=True" --where "amount>1000" --output frauds.csv
+  privsynth fit YOUR_TABLE.csv --target YOUR_LABEL --output model.privsynth"""
+    )
+
+
+@app.command()
+def fit(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The private table, .csv or .parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file to write.")],
+    epsilon: Annotated[float, typer.Option(metavar="E", help="Total privacy budget, above 0 and up to 30.")] = 1.0,
+    no_privacy: Annotated[
+        bool, typer.Option("--no-privacy", help="Learn without noise and without guarantee.")
+    ] = False,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            metavar="D",
+            help="Total delta, well below 1/rows. Default: 1e-5, or with a ledger its rest in proportion to epsilon.",
+            show_default=False,
+        ),
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column you will often condition on; may be repeated."),
+    ] = None,
+    target: Target = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is public of the columns: privsynth schema JSON or SDV metadata JSON."),
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Budget shared by all fits on this table, kept in this JSON file."),
+    ] = None,
+    ledger_epsilon: Annotated[
+        float | None, typer.Option(metavar="E", help="Total epsilon of a ledger that does not exist yet.")
+    ] = None,
+    ledger_delta: Annotated[
+        float | None, typer.Option(metavar="D", help="Total delta of a ledger that does not exist yet.")
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 1000,
+    critic: Annotated[
+        str, typer.Option(help="auto, both, measured or neural; auto trains the neural one where it pays.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    random_state: Seed = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary; errors only.")] = False,
+) -> None:
+    r"""Learn a private table and save the model.
+
+    \b
+    Example:  privsynth fit patients.csv --target diabetes --output model.privsynth
+    Several fits on one table under one budget:
+              privsynth fit patients.csv --output a.privsynth --epsilon 0.5
+                  --ledger patients.ledger.json --ledger-epsilon 2 --ledger-delta 1e-5
+
+    Epsilon covers everything: bounds, categories, missing values, training. Smaller is more private; 1 is
+    usual. Names, data types and everything declared in the schema count as public.
+
+    Text columns of a CSV that hold dates are learned as categories unless the schema declares them, such as
+    {"columns": {"admitted": {"kind": "datetime"}}}. Keys and free text are best declared as "identifier".
+    """
+    _check_output(output, data, schema, ledger)
+    _check_budget(epsilon, delta)
+    declared = None if schema is None else _read_schema(schema)
+    book = _open_ledger(ledger, ledger_epsilon, ledger_delta)
+    start = time.monotonic()
+    frame = parse_declared(read_table(data), declared)
+    model = CTGAN(
+        None if no_privacy else epsilon, delta=delta, condition_columns=condition or None, target=target,
+        schema=declared, critic=critic, steps=steps, device=device, verbose=not quiet, random_state=random_state,
+    )  # fmt: skip
+    with told_of_ledger(book):
+        model.fit(frame, ledger=book)
+        model.save(output)
+    if not quiet:
+        typer.echo(model.certificate_.statement())
+        typer.echo(f"Learned {frame.shape[1]} columns in {time.monotonic() - start:.0f} s. The model is {output}.")
+        if book is not None:
+            typer.echo(f"{ledger}: {ledger_text(book)}.")
+
+
+@app.command()
+def sample(
+    model: Model,
+    rows: Annotated[int, typer.Option("--rows", "-n", metavar="N", min=1, help="How many rows.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The table to write: .csv, .parquet.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="What every row must satisfy, exactly; all of them if repeated."),
+    ] = None,
+    random_state: Seed = None,
+) -> None:
+    r"""Draw synthetic rows; spends no budget.
+
+    \b
+    Example:  privsynth sample model.privsynth --rows 500 --output frauds.csv
+                  --where "is_fraud=True" --where "amount>1000"
+    Conditions (in quotes, because of the shell):
+      amount>1000   amount<=99.5   age between 60 and 75   time>=2024-03-01
+      country=GB    country!=GB    country in GB,FR        country not in GB,FR
+      bmi is missing               bmi is not missing
+
+    Ranges include their ends with <=, >= and between. A date without a time means its midnight.
+    """
+    _check_output(output, model, endings=(".csv", ".parquet", ".pq"))
+    loaded = load(model)
+    conditions = parse_where(where or [], loaded.encoder_.columns)
+    write_table(loaded.sample(rows, conditions=conditions, random_state=random_state), output)
+    typer.echo(f"Wrote {rows:,} synthetic rows to {output}.")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    real: Annotated[Path, typer.Argument(metavar="REAL", help="The table that was learned, .csv or .parquet.")],
+    synthetic: Annotated[Path, typer.Argument(metavar="SYNTHETIC", help="Sampled rows, .csv or .parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The report: .html or .json.")],
+    holdout: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Real rows that were not learned: they make the comparison honest."),
+    ] = None,
+    target: Target = None,
+    random_state: Annotated[int, typer.Option(metavar="N", min=0, help="Seed, an integer >= 0.")] = 0,
+) -> None:
+    r"""Compare synthetic rows with real ones.
+
+    \b
+    Example:  privsynth evaluate train.csv synthetic.csv --output report.html
+                  --holdout test.csv --target diabetes
+
+    Prints the scores and writes a report. With --target, models that predict it are learned from synthetic and
+    from real rows, and tested on the holdout. The report reads the real table and is outside the privacy
+    guarantee: keep it to yourself.
+    """
+    _check_output(output, real, synthetic, holdout, endings=(".html", ".json"))
+    tables = [read_table(path) for path in (real, synthetic, holdout) if path is not None]
+    align_dates(tables)
+    evaluation = evaluate(
+        *tables[:2], holdout=tables[2] if holdout is not None else None, target=target, random_state=random_state
+    )
+    _write_report(evaluation, output, title=f"{synthetic.name} against {real.name}")
+    typer.echo(f"{evaluation}\n\nThe report is {output}.")
+
+
+@app.command()
+def inspect(
+    model: Model,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
+) -> None:
+    r"""Show a model's columns and certificate.
+
+    \b
+    Example:  privsynth inspect model.privsynth
+
+    The certificate lists every touch of the private rows; its epsilon is recomputed from that list, and a
+    model whose claim does not hold is refused with exit code 2.
+    """
+    loaded = load(model)
+    certificate = loaded.certificate_
+    if as_json:
+        certificate.verify()
+        typer.echo(json.dumps(certificate.to_dict(), indent=2))
+        return
+    learned = {column.name: _describe(column) for column in loaded.encoder_.columns}
+    rows = [(name, c.kind, learned.get(name, "not read; made up anew")) for name, c in loaded.schema_.items()]
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    typer.echo("\n".join(f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows))
+    typer.echo(f"\n{certificate}\n")
+    certificate.verify()
+    if math.isfinite(certificate.epsilon):
+        again = f"epsilon={certificate.recompute():.4g} at delta={certificate.delta:.2g}"
+        typer.echo(f"Verified: the listed events, composed anew, cost {again}.")
+
+
+def _check_output(path: Path, *inputs: Path | None, endings: tuple[str, ...] = ()) -> None:
+    """Refuse an output that cannot be written, or that is one of the inputs."""
+    if endings and not any(ending in endings for ending in path.suffixes):
+        raise DataError(f"{path.name} must end in {' or '.join(endings[:2])}. Rename the output.")
+    check_writable(path)
+    if any(other is not None and other.exists() and path.exists() and path.samefile(other) for other in inputs):
+        raise DataError(f"{path} is one of the inputs and would be overwritten. Name another output.")
+
+
+def _check_budget(epsilon: float, delta: float | None) -> None:
+    """Refuse a budget before a large table is read for nothing."""
+    if not 0 < epsilon <= 30:
+        raise ParameterError(f"--epsilon must be above 0 and at most 30. Got {epsilon:g}. Use 0.1 to 10, usually 1.")
+    if delta is not None and not 0 < delta < 1:
+        raise ParameterError(f"--delta must be above 0 and below 1. Got {delta:g}. Use one well below 1/rows: 1e-5.")
+
+
+def _read_schema(path: Path) -> Schema:
+    try:
+        return Schema.read(path)
+    except (SchemaError, ParameterError) as error:
+        raise error if str(path) in str(error) else SchemaError(f"{path}: {error}") from error
+
+
+def _open_ledger(path: Path | None, epsilon: float | None, delta: float | None) -> Ledger | None:
+    """Open the ledger file, or start one with the total that was given."""
+    if path is None:
+        if epsilon is not None or delta is not None:
+            raise ParameterError("--ledger-epsilon and --ledger-delta need --ledger FILE, where the budget is kept.")
+        return None
+    check_writable(path)
+    if path.exists():
+        ledger = Ledger.open(path)
+        for option, asked, kept in (("epsilon", epsilon, ledger.budget.epsilon), ("delta", delta, ledger.budget.delta)):
+            if asked is not None and asked != kept:
+                raise ParameterError(
+                    f"{path} exists and keeps a total {option} of {kept}, not {asked:g}. Leave out --ledger-{option}."
+                )
+        return ledger
+    if epsilon is None or delta is None:
+        raise ParameterError(
+            f"There is no ledger {path} yet. Give its total with --ledger-epsilon and --ledger-delta (such as 2 and "
+            "1e-5), or check the path."
+        )
+    return Ledger(Budget(epsilon, delta), path=path)
+
+
+def _describe(column: ColumnTransform) -> str:
+    """Say in a line what a column was learned to be."""
+    missing = ", or missing" if column.null else ""
+    if isinstance(column, NumericColumn):
+        ends = (column.cells.from_grid(end) for end in (column.cells.low.min(), column.cells.high.max()))
+        if column.dtype.startswith("datetime64"):
+            low, high = (str(pd.Timestamp(float(end), unit="s").floor("s")) for end in ends)
+        else:
+            low, high = (f"{float(end):.6g}" for end in ends)
+        return f"{low} to {high}, {column.cells.n_cells} cells{missing}"
+    levels = [str(level) for level in column.levels]
+    shown = ", ".join(levels[:8]) + (f" and {len(levels) - 8} more" if len(levels) > 8 else "")
+    return f"{shown}{', or another level' if column.other else ''}{missing}"
+
+
+def _write_report(evaluation: Evaluation, path: Path, *, title: str) -> None:
+    """Write HTML or JSON by extension, for the owner alone to read: it shows the real table."""
+    page = path.suffix.lower() == ".html"
+    _write_text(path, render_html(evaluation.summary, title=title) if page else evaluation.to_json(), mode=0o600)
+
+
+def _write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a text file: whole or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

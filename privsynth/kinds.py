@@ -1,0 +1,201 @@
+"""The kinds of columns, and which of them a data type goes with: public facts, no values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from privsynth._checks import check_int, parameter_error
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A numeric column.
+
+    Parameters
+    ----------
+    low, high : float, optional
+        Public bounds; values beyond are cut to them. Undeclared bounds cost budget.
+    decimals : int, optional
+        Public number of decimals; 0 for whole numbers.
+    nullable : bool
+        Whether values can be missing.
+    """
+
+    kind: ClassVar[str] = "continuous"
+    low: float | None = None
+    high: float | None = None
+    decimals: int | None = None
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is None:
+                continue
+            if isinstance(bound, bool) or not (isinstance(bound, (int, float, np.number)) and np.isfinite(bound)):
+                raise parameter_error("Continuous", name, "a finite number or None", bound)
+            object.__setattr__(self, name, _scalar(bound))
+        if self.decimals is not None:
+            object.__setattr__(self, "decimals", check_int("Continuous", "decimals", self.decimals, low=0, high=15))
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise parameter_error("Continuous", "high", f"above low={self.low:g}", self.high)
+
+
+@dataclass(frozen=True)
+class Datetime:
+    """A column of dates or times, kept to the second.
+
+    Parameters
+    ----------
+    low, high : str or Timestamp, optional
+        Public bounds, such as "2024-01-01"; values beyond are cut to them. Without a zone they are in the
+        column's own.
+    nullable : bool
+        Whether values can be missing.
+    """
+
+    kind: ClassVar[str] = "datetime"
+    low: str | None = None
+    high: str | None = None
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is not None:
+                try:
+                    text = pd.Timestamp(bound).isoformat()
+                except (ValueError, TypeError) as error:
+                    raise parameter_error("Datetime", name, 'a date such as "2024-01-31"', bound) from error
+                if text == "NaT":
+                    raise parameter_error("Datetime", name, 'a date such as "2024-01-31"', bound)
+                object.__setattr__(self, name, text)
+        if self.low and self.high and _utc(self.low) >= _utc(self.high):
+            raise parameter_error("Datetime", "high", f"after low={self.low}", self.high)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of levels.
+
+    Parameters
+    ----------
+    categories : tuple, optional
+        All public levels: strings, numbers or booleans (all else is turned into strings). Others are not
+        learned. Undeclared levels are discovered privately, and rare ones become ``__other__``.
+    ordered : bool
+        Whether a pandas category column comes back ordered.
+    nullable : bool
+        Whether values can be missing.
+    """
+
+    kind: ClassVar[str] = "categorical"
+    categories: tuple[Any, ...] | None = None
+    ordered: bool = False
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.categories is not None:
+            if isinstance(self.categories, str) or not isinstance(self.categories, Iterable):
+                raise parameter_error("Categorical", "categories", "a tuple of levels", self.categories)
+            given = [_scalar(v) for v in self.categories]
+            levels = tuple(_level(v) for v in given)
+            if any(v is None or v is pd.NaT or v is pd.NA or v != v for v in given):
+                raise parameter_error(
+                    "Categorical", "categories", "levels", given, "Missing values are no level: use nullable=True."
+                )
+            if not levels or len(set(levels)) < len(levels):
+                raise parameter_error("Categorical", "categories", "distinct levels, at least one", levels)
+            object.__setattr__(self, "categories", levels)
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """A column of True and False."""
+
+    kind: ClassVar[str] = "boolean"
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """A column of row or person keys: never read, never modelled, made up anew for each sample."""
+
+    kind: ClassVar[str] = "identifier"
+    prefix: str = "id"
+
+
+Column = Continuous | Datetime | Categorical | Boolean | Identifier
+KINDS: dict[str, Any] = {k.kind: k for k in (Continuous, Datetime, Categorical, Boolean, Identifier)}
+
+
+def column_of(dtype: Any) -> Column | None:
+    """Map a data type to a column; None where there is no way."""
+    extension = pd.api.types.is_extension_array_dtype(dtype)
+    if isinstance(dtype, pd.CategoricalDtype):
+        levels = tuple(dtype.categories)
+        return Categorical(levels or None, bool(dtype.ordered))
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "Mm":
+        return None  # dates of pyarrow: pandas gives them no common interface
+    if pd.api.types.is_bool_dtype(dtype):
+        return Boolean(nullable=extension)
+    if pd.api.types.is_integer_dtype(dtype):
+        return Continuous(decimals=0, nullable=extension)
+    if pd.api.types.is_float_dtype(dtype):
+        return Continuous()
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return Datetime()
+    if pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype):
+        return Categorical()
+    return None
+
+
+def misfit(column: Column, dtype: Any) -> str:
+    """Return what to do where a column's kind and its data type do not go together, else nothing."""
+    types = pd.api.types
+    is_bool, numeric = types.is_bool_dtype(dtype), types.is_numeric_dtype(dtype)
+    text = types.is_string_dtype(dtype) and not types.is_object_dtype(dtype) and not _is_category(dtype)
+    if column_of(dtype) is None:
+        return "Convert it to numbers, strings, booleans, categories or datetimes, or drop it."
+    if isinstance(column, Continuous) and (is_bool or not numeric):
+        return "Convert it to numbers first."
+    if isinstance(column, Datetime) and not types.is_datetime64_any_dtype(dtype):
+        return "Use pd.to_datetime on it first."
+    if isinstance(column, Boolean) and not (is_bool or numeric or types.is_object_dtype(dtype)):
+        return "Convert it to booleans first, or declare it Categorical."
+    if isinstance(column, Identifier) and not (numeric or text or types.is_object_dtype(dtype) or _is_category(dtype)):
+        return "Identifiers are numbers or strings: drop the column, or convert it."
+    if isinstance(column, Identifier) and is_bool:
+        return "Identifiers are numbers or strings: drop the column, or declare it Boolean."
+    if isinstance(column, Categorical) and column.categories is not None:
+        if _is_category(dtype) and not set(column.categories) & {_level(v) for v in dtype.categories}:
+            return f"None of the declared levels {list(column.categories[:5])} is a category of it."
+        if numeric and any(isinstance(v, str) for v in column.categories):
+            return "Declare its levels as numbers, without quotes."
+        if text and not all(isinstance(v, str) for v in column.categories):
+            return "Declare its levels as strings, with quotes."
+    return ""
+
+
+def _is_category(dtype: Any) -> bool:
+    return isinstance(dtype, pd.CategoricalDtype)
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) and value.dtype.kind not in "mM" else value
+
+
+def _level(value: Any) -> Any:
+    """Return a category as a level: everything but strings, numbers and booleans as a string."""
+    value = _scalar(value)
+    return value if isinstance(value, (str, bool, int, float)) else str(value)
+
+
+def _utc(text: str) -> pd.Timestamp:
+    stamp = pd.Timestamp(text)
+    return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp

@@ -1,0 +1,145 @@
+"""The certificate can be recomputed from its own charges, and a forged one cannot."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privsynth.errors import PrivacyError
+from privsynth.privacy.accountant import epsilon_of
+from privsynth.privacy.certificate import Certificate
+from privsynth.privacy.events import BoundedRange, Failure, Gaussian, PureDP, SubsampledGaussian
+from privsynth.privacy.mechanisms import Charge, Mechanisms
+from privsynth.privacy.noise import NoNoise, SecureNoise
+
+DELTA = 1e-5
+
+
+def spent(noise=None, private=True, train=True):
+    mechanisms = Mechanisms(noise or SecureNoise(), private=private)
+    mechanisms.size(1000, epsilon=0.05)
+    events = {
+        "levels": Gaussian(0.2),
+        "levels (delta)": Failure(1e-6),
+        "1-way counts": Gaussian(0.3),
+        "selection": BoundedRange(0.2, 3),
+        "DP-SGD": SubsampledGaussian(2.0, 0.02, 100),
+    }
+    for label, event in events.items():
+        mechanisms.allot(label, event)
+    mechanisms.discover("levels", [np.array([500, 1])])
+    mechanisms.counts("1-way counts", np.array([5, 6]), sensitivity=1.0)
+    mechanisms.choose("selection", np.zeros(4), sensitivity=1.0)
+    if train:
+        mechanisms.train("DP-SGD", clip_norm=1.0)
+    return mechanisms
+
+
+@pytest.fixture(scope="module")
+def certificate():
+    return Certificate.of(spent(), delta=DELTA)
+
+
+def test_round_trip_through_json(certificate):
+    again = Certificate.from_dict(json.loads(json.dumps(certificate.to_dict(), allow_nan=False)))
+    assert again == certificate
+    again.verify()
+    assert again.recompute() == certificate.epsilon
+    assert str(again) == str(certificate)
+
+
+def test_it_states_epsilon_delta_and_every_charge(certificate):
+    text = str(certificate)
+    assert f"{certificate.epsilon:.4g}" in certificate.statement()
+    assert "1e-05" in certificate.statement()
+    assert all(charge.label in text for charge in certificate.charges)
+    assert "AES-256" in text
+    assert certificate.to_dict()["failure_delta"] == pytest.approx(1e-6)
+
+
+def cheaper(event):
+    if isinstance(event, PureDP):
+        return PureDP(event.epsilon / 2)
+    if isinstance(event, Gaussian):
+        return Gaussian(event.mu / 2)
+    if isinstance(event, BoundedRange):
+        return BoundedRange(event.eta, event.count - 1)
+    if isinstance(event, SubsampledGaussian):
+        return SubsampledGaussian(event.noise_multiplier * 2, event.sampling_rate, event.steps)
+    return Failure(event.delta / 2)
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("way", ["removed", "altered"])
+def test_an_epsilon_that_leaves_out_a_charge_is_refused(certificate, number, way):
+    """Whoever understates epsilon must also hide charges: with all of them listed it does not add up."""
+    charges = list(certificate.charges)
+    if way == "removed":
+        del charges[number]
+    else:
+        charges[number] = replace(charges[number], event=cheaper(charges[number].event))
+    understated = epsilon_of([c.event for c in charges], delta=DELTA)
+    assert understated < certificate.epsilon / 1.001
+    replace(certificate, charges=tuple(charges), epsilon=understated).verify()
+    with pytest.raises(PrivacyError, match="Do not trust"):
+        replace(certificate, epsilon=understated).verify()
+
+
+@settings(max_examples=25)
+@given(share=st.floats(0.0, 0.998))
+def test_no_smaller_epsilon_verifies(share):
+    certificate = Certificate.of(spent(train=False), delta=DELTA)
+    certificate.verify()
+    with pytest.raises(PrivacyError, match="its listed events cost"):
+        replace(certificate, epsilon=share * certificate.epsilon).verify()
+
+
+def test_a_smaller_delta_does_not_verify(certificate):
+    with pytest.raises(PrivacyError, match="Do not trust"):
+        replace(certificate, delta=1e-8).verify()
+
+
+@pytest.mark.parametrize("mechanisms", [spent(private=False, train=False), spent(NoNoise(), train=False)])
+def test_without_noise_it_claims_nothing(mechanisms):
+    certificate = Certificate.of(mechanisms, delta=DELTA)
+    assert certificate.epsilon == math.inf
+    assert not certificate.private
+    assert certificate.statement().startswith("NOT private")
+    data = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
+    assert data["epsilon"] is None
+    again = Certificate.from_dict(data)
+    assert again == certificate
+    again.verify()
+    with pytest.raises(PrivacyError, match="Do not trust"):
+        replace(certificate, epsilon=1.0).verify()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "Free"},
+        {"kind": "PureDP", "epsilon": -5.0},
+        {"kind": "Gaussian", "mu": "0.1"},
+        {"kind": "Failure", "delta": -1e-5},
+        {"kind": "BoundedRange", "eta": 1.0, "count": -9},
+    ],
+)
+def test_unknown_and_negative_events_are_refused(certificate, event):
+    data = certificate.to_dict()
+    data["charges"][2]["event"] = event
+    with pytest.raises(PrivacyError):
+        Certificate.from_dict(data)
+
+
+def test_it_holds_parameters_only():
+    charge = Charge("1-way counts", Gaussian(0.3), 1.0, 1 / 0.3, 2)
+    a, b = (Mechanisms(SecureNoise(), private=True) for _ in range(2))
+    for mechanisms, counts in ((a, [5, 6]), (b, [5000, 0])):
+        mechanisms.allot("1-way counts", Gaussian(0.3))
+        mechanisms.counts("1-way counts", np.array(counts), sensitivity=1.0)
+    assert Certificate.of(a, delta=DELTA).to_dict() == Certificate.of(b, delta=DELTA).to_dict()
+    assert a.charges == (charge,)

@@ -1,0 +1,260 @@
+"""Every mechanism: charged once, calibrated as charged, and never a touch of rows off the ledger.
+
+Statistical checks have a false-alarm rate of 1e-6 and a faulty twin that fails them.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from privsynth.errors import PrivacyError
+from privsynth.privacy.events import (
+    BoundedRange,
+    Failure,
+    Gaussian,
+    NonPrivate,
+    PureDP,
+    SubsampledGaussian,
+)
+from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.privacy.noise import NoiseSource, NoNoise, SecureNoise
+from tests.privacy.test_noise import has_gaussian_noise
+
+FALSE_ALARM = 1e-6
+
+
+class Untouchable(NoiseSource):
+    """Fails the test when a mechanism asks it for anything."""
+
+    secure = True
+    description = "none"
+
+    def _fail(self, *args, **kwargs):
+        raise AssertionError("the noise source was touched")
+
+    discrete_gaussian = discrete_laplace = add_gaussian = gumbel = poisson_rows = _fail
+
+
+def allotted(events, noise=None, private=True):
+    mechanisms = Mechanisms(noise or SecureNoise(), private=private)
+    for label, event in events.items():
+        mechanisms.allot(label, event)
+    return mechanisms
+
+
+CALLS = {
+    "counts": (lambda m: m.counts("a", np.array([3, 4]), sensitivity=1.0), {"a": Gaussian(0.5)}),
+    "discover": (
+        lambda m: m.discover("a", [np.array([3, 4]), np.array([7])]),
+        {"a": Gaussian(0.5), "a (delta)": Failure(1e-6)},
+    ),
+    "choose": (lambda m: m.choose("a", np.array([1.0, 2.0, 3.0]), sensitivity=1.0), {"a": BoundedRange(0.5, 2)}),
+    "train": (lambda m: m.train("a", clip_norm=1.0), {"a": SubsampledGaussian(1.0, 0.1, 5)}),
+    "settle_rounding": (lambda m: m.settle_rounding("a", epsilon=1.0), {"a": Failure(1e-9)}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_label_is_charged_exactly_once(name):
+    call, events = CALLS[name]
+    mechanisms = allotted(events)
+    assert mechanisms.allotted == list(events.values())
+    call(mechanisms)
+    assert {c.label: c.event for c in mechanisms.charges} == events
+    assert mechanisms.events == list(events.values())
+    assert not mechanisms.allotted
+    assert not mechanisms.allows("a")
+    mechanisms.noise = Untouchable()
+    with pytest.raises(PrivacyError, match="'a'"):
+        call(mechanisms)
+    assert len(mechanisms.charges) == len(events)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("private", [True, False])
+def test_nothing_allotted_means_nothing_read(name, private):
+    call, events = CALLS[name]
+    wrong_kind = dict.fromkeys(events, PureDP(0.1))
+    for given in ({}, {"b": next(iter(events.values()))}, wrong_kind):
+        mechanisms = allotted(given, Untouchable(), private)
+        with pytest.raises(PrivacyError, match="allotted"):
+            call(mechanisms)
+        assert mechanisms.charges == ()
+
+
+def test_discover_without_its_delta_reads_nothing():
+    with pytest.raises(PrivacyError, match="delta"):
+        CALLS["discover"][0](allotted({"a": Gaussian(0.5)}, Untouchable()))
+
+
+def test_a_label_is_allotted_once():
+    mechanisms = allotted({"a": Gaussian(0.5)})
+    with pytest.raises(PrivacyError, match="allotted already"):
+        mechanisms.allot("a", Gaussian(0.1))
+
+
+def test_charges_hold_the_calibration():
+    mechanisms = allotted({"a": Gaussian(0.5), "b": BoundedRange(0.4, 1)})
+    mechanisms.size(100, epsilon=0.25)
+    mechanisms.counts("a", np.zeros((3, 4), dtype=np.int64), sensitivity=3.0)
+    mechanisms.choose("b", np.zeros(7), sensitivity=2.0)
+    found = [(c.label, c.sensitivity, c.scale, c.n_values) for c in mechanisms.charges]
+    assert found == [("size", 1.0, 4.0, 1), ("a", 3.0, 6.0, 12), ("b", 2.0, 10.0, 7)]
+
+
+def test_without_privacy_all_is_exact_and_says_so():
+    events = {"a": Gaussian(0.5), "b": Gaussian(0.5), "b (delta)": Failure(1e-6), "c": BoundedRange(0.1, 1)}
+    mechanisms = allotted(events, private=False)
+    assert mechanisms.events == []
+    assert mechanisms.size(7, epsilon=0.1) == 7
+    release = mechanisms.counts("a", np.array([5, 0]), sensitivity=1.0)
+    assert (release.values.tolist(), release.scale) == ([5.0, 0.0], 0.0)
+    kept, noisy, _ = mechanisms.discover("b", [np.array([1, 9])])
+    assert (kept[0].tolist(), noisy[0].tolist()) == ([0, 1], [1.0, 9.0])
+    assert mechanisms.choose("c", np.array([1.0, 1.1]), sensitivity=1.0).tolist() == [1]
+    assert mechanisms.events[0] == NonPrivate()
+
+
+def test_an_insecure_source_is_not_private_and_keeps_a_tape():
+    insecure, secure = allotted({"a": Gaussian(0.5)}, NoNoise()), allotted({"a": Gaussian(0.5)})
+    for mechanisms in (insecure, secure):
+        mechanisms.counts("a", np.array([5, 0]), sensitivity=1.0)
+    assert insecure.events[0] == NonPrivate()
+    assert [(label, exact.tolist()) for label, exact in insecure.tape] == [("a", [5.0, 0.0])]
+    assert secure.tape == []
+    assert secure.events == [Gaussian(0.5)]
+
+
+@pytest.mark.parametrize(("mu", "sensitivity"), [(0.1, 1.0), (0.25, math.sqrt(7))])
+def test_counts_noise_is_sensitivity_over_mu(mu, sensitivity):
+    exact = np.arange(20_000)
+    release = allotted({"a": Gaussian(mu)}).counts("a", exact, sensitivity=sensitivity)
+    # a uniform dither undoes the rounding to integers, and adds 1/6 to the variance with it
+    errors = release.values - exact + np.random.default_rng(0).uniform(-0.5, 0.5, exact.size)
+    assert release.scale == sensitivity / mu
+    assert has_gaussian_noise(errors, math.hypot(sensitivity / mu, math.sqrt(1 / 6)))
+    assert not has_gaussian_noise(errors / 2, math.hypot(sensitivity / mu, math.sqrt(1 / 6)))
+
+
+def test_size_is_at_least_one_and_noisy():
+    sizes = [Mechanisms(SecureNoise(), private=True).size(3, epsilon=0.1) for _ in range(200)]
+    assert min(sizes) == 1
+    assert len(set(sizes)) > 10
+
+
+def released_singletons(mu, delta, n_histograms, n_trials, threshold=None):
+    """How many of `n_trials` keys held by one row each are released, per histogram."""
+    mechanisms = allotted({"a": Gaussian(mu), "a (delta)": Failure(delta)})
+    counts = [np.ones(n_trials, dtype=np.int64) for _ in range(n_histograms)]
+    kept, _, scale = mechanisms.discover("a", counts)
+    if threshold is not None:
+        noisy = SecureNoise().discrete_gaussian(np.concatenate(counts), scale=scale)
+        return int((noisy > threshold).sum())
+    return sum(len(part) for part in kept)
+
+
+def at_most(successes, trials, probability):
+    """The Clopper-Pearson lower bound at 1e-6 does not exceed `probability`."""
+    low = stats.beta.ppf(FALSE_ALARM, successes, trials - successes + 1) if successes else 0.0
+    return low <= probability
+
+
+@pytest.mark.parametrize(
+    ("mu", "delta", "n_histograms"),
+    [(0.5, 0.1, 1), (2.0, 0.02, 1), (3.3, 0.01, 1), (0.7, 0.1, 4), (1.9, 0.05, 2), (2.9, 0.05, 3)],
+)
+def test_singletons_are_released_with_probability_delta_0(mu, delta, n_histograms):
+    trials = 20_000 // n_histograms
+    found = released_singletons(mu, delta, n_histograms, trials)
+    assert at_most(found, trials * n_histograms, delta / n_histograms)
+    faulty = released_singletons(mu, delta, n_histograms, trials, threshold=0.0)
+    assert not at_most(faulty, trials * n_histograms, delta / n_histograms)
+
+
+def test_a_threshold_that_forgets_rounding_would_be_seen():
+    mu, delta, trials = 1.0, float(stats.norm.sf(0.9)), 20_000
+    threshold = 1 + stats.norm.isf(delta) / mu  # 1.9: every noise above .5 is rounded up to 2
+    assert not at_most(released_singletons(mu, delta, 1, trials, threshold=threshold), trials, delta)
+    assert at_most(released_singletons(mu, delta, 1, trials), trials, delta)
+
+
+def test_heavy_keys_are_released_by_histogram():
+    mechanisms = allotted({"a": Gaussian(1.0), "a (delta)": Failure(1e-6)})
+    kept, noisy, scale = mechanisms.discover("a", [np.array([1, 900, 1, 800]), np.array([1]), np.array([700])])
+    assert [part.tolist() for part in kept] == [[1, 3], [], [0]]
+    assert all(abs(n - c) < 8 * scale for n, c in zip(np.concatenate(noisy), [900, 800, 700], strict=True))
+    assert scale == math.sqrt(3)
+
+
+def test_the_number_of_observed_keys_is_not_in_the_charge():
+    """It is an exact count of the rows (for a float column: of nearly all), and the certificate shows charges."""
+    charges = []
+    for n_keys in (10, 11, 500):
+        mechanisms = allotted({"a": Gaussian(0.1), "a (delta)": Failure(1e-9)})
+        mechanisms.discover("a", [np.array([5000] + [1] * n_keys)])
+        charges.append(mechanisms.charges)
+    assert charges[0] == charges[1] == charges[2]
+    assert charges[0][0].n_values == 1
+
+
+def picks(eta, sensitivity, scores, n_trials, count=1, noise=None):
+    chosen = []
+    for _ in range(n_trials):
+        mechanisms = allotted({"a": BoundedRange(eta, count)}, noise)
+        chosen.append(mechanisms.choose("a", scores, sensitivity=sensitivity))
+    return np.array(chosen)
+
+
+def fits(wins, law):
+    return stats.chisquare(wins, law * wins.sum()).pvalue >= FALSE_ALARM
+
+
+@pytest.mark.parametrize(("eta", "sensitivity"), [(0.5, 1.0), (2.0, 3.0)])
+def test_choice_is_the_exponential_mechanism(eta, sensitivity):
+    scores = sensitivity * np.array([0.0, 1.0, 2.5, -1.0])
+    law = np.exp(eta * scores / (2 * sensitivity))
+    law /= law.sum()
+    source = SecureNoise()
+    wins = np.bincount(picks(eta, sensitivity, scores, 6000, noise=source)[:, 0], minlength=4)
+    assert fits(wins, law)
+    twice = np.exp(eta * scores / sensitivity)
+    assert not fits(wins, twice / twice.sum())  # the twin: twice the score a charge allows
+    silent = np.bincount(picks(eta, sensitivity, scores, 100, noise=NoNoise())[:, 0], minlength=4)
+    assert not fits(silent, law)
+
+
+def test_choosing_several_is_choosing_one_after_the_other():
+    eta, scores = 2.0, np.array([0.0, 1.0, 2.0])
+    weights = np.exp(eta * scores / 2)
+    chosen = picks(eta, 1.0, scores, 6000, count=2, noise=SecureNoise())
+    pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
+    law = [weights[i] / weights.sum() * weights[j] / (weights.sum() - weights[i]) for i, j in pairs]
+    wins = np.array([np.all(chosen == pair, axis=1).sum() for pair in pairs])
+    assert wins.sum() == len(chosen)
+    assert fits(wins, np.array(law))
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0, 30.0])
+def test_rounding_of_a_large_fit_costs_less_than_its_share(epsilon):
+    mechanisms = allotted({"a": Gaussian(0.5), "r": Failure(1e-9)})
+    mechanisms.counts("a", np.zeros(20_000, dtype=np.int64), sensitivity=1.0)
+    mechanisms.settle_rounding("r", epsilon=epsilon)
+    assert mechanisms.charges[-1].event == Failure(1e-9)
+
+
+def test_rounding_that_costs_more_than_its_share_is_refused():
+    mechanisms = allotted({"a": Gaussian(0.5), "r": Failure(1e-30)})
+    mechanisms.counts("a", np.zeros(5, dtype=np.int64), sensitivity=1.0)
+    with pytest.raises(PrivacyError, match="rounding"):
+        mechanisms.settle_rounding("r", epsilon=1.0)
+
+
+@pytest.mark.parametrize(("s", "reach"), [(2.0, 5.0), (4.0, 6.0), (9.0, 8.0)])
+def test_rounded_and_discrete_noise_differ_by_the_stated_factor(s, reach):
+    k = np.arange(-int(reach * s), int(reach * s) + 1)
+    discrete = np.exp(-(k**2) / (2 * s**2)) / np.exp(-(np.arange(-400, 401) ** 2) / (2 * s**2)).sum()
+    upper = np.abs(k) + 0.5  # by symmetry, from the tail that does not cancel
+    rounded = stats.norm.sf(upper - 1, scale=s) - stats.norm.sf(upper, scale=s)
+    assert np.abs(np.log(discrete / rounded)).max() <= (reach**2 + 1) / (24 * s**2)

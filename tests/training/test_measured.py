@@ -1,0 +1,184 @@
+"""The measured critic against a loop over cells, and its unit: 1 is the noise floor."""
+
+import numpy as np
+import pytest
+import torch
+
+from privsynth.privacy.mechanisms import Release
+from privsynth.training import measured as module
+from privsynth.training.measure import Measurements, PairTable
+from privsynth.training.measured import MeasuredCritic
+from privsynth.transforms.layout import Layout
+
+LAYOUT = Layout.of({"a": 3, "b": 2, "c": 4, "d": 3})
+CPU = torch.device("cpu")
+
+
+def make_parts(split, seed=0, n=40):
+    """Random cell probabilities by class, the class column fixed."""
+    rng = np.random.default_rng(seed)
+    n_classes = 1 if split is None else LAYOUT.spans[split].size
+    parts = []
+    for c in range(n_classes):
+        rows = [rng.dirichlet(np.ones(span.size), n + c) for span in LAYOUT.spans]
+        if split is not None:
+            rows[split] = np.eye(n_classes)[np.full(n + c, c)]
+        parts.append(torch.tensor(np.concatenate(rows, axis=1), dtype=torch.float32))
+    return parts
+
+
+def expected_tables(parts, sizes):
+    """Class tables (n_classes, width, width) and columns (n_classes, width) by a loop over components."""
+    grams, means = [], []
+    for part, size in zip(parts, sizes, strict=True):
+        rows = part.double().numpy()
+        grams.append(sum(np.outer(row, row) for row in rows) * size / len(rows))
+        means.append(rows.mean(axis=0) * size)
+    return np.array(grams), np.array(means)
+
+
+def blocks(values, pairs):
+    kept = np.zeros_like(values)
+    for i, j in pairs:
+        one, two = LAYOUT.spans[i].slice, LAYOUT.spans[j].slice
+        kept[:, one, two] = values[:, one, two]
+    return kept
+
+
+def make_measurements(split, *, truth, scale, rng, pairs, condition_pairs=None):
+    """Releases: the tables of `truth` with noise of `scale`, kept as the mechanism would."""
+    grams, means = truth
+
+    def noisy(values):
+        return values + rng.normal(size=values.shape) * scale
+
+    return Measurements(
+        split,
+        Release(noisy(means.sum(axis=0)), scale),
+        None if split is None else Release(noisy(means), scale),
+        None
+        if condition_pairs is None
+        else PairTable(condition_pairs, blocks(noisy(grams.sum(axis=0)[None]), condition_pairs), scale),
+        PairTable(pairs, blocks(noisy(grams), pairs), scale),
+    )
+
+
+def slow_loss(parts, measurements, sizes):
+    """The mean over released cells of ((expected - released) / scale)**2, one cell after the other."""
+    grams, means = expected_tables(parts, sizes)
+    split, errors = measurements.split, []
+    for j, span in enumerate(LAYOUT.spans):
+        if j == split:
+            continue
+        for cell in range(span.start, span.stop):
+            total = sum(mean[cell] for mean in means)
+            errors.append((total - measurements.one_way.values[cell]) / measurements.one_way.scale)
+            for c, mean in enumerate(means if split is not None else []):
+                errors.append(
+                    (mean[cell] - measurements.class_columns.values[c, cell]) / measurements.class_columns.scale
+                )
+    for table in (measurements.condition_pairs, measurements.pairs):
+        for i, j in table.pairs if table is not None else []:
+            for u in range(LAYOUT.spans[i].start, LAYOUT.spans[i].stop):
+                for v in range(LAYOUT.spans[j].start, LAYOUT.spans[j].stop):
+                    for c in range(len(table.values)):
+                        gram = grams.sum(axis=0) if len(table.values) < len(grams) else grams[c]
+                        errors.append((gram[u, v] - table.values[c, u, v]) / table.scale)
+    return float(np.mean(np.square(errors)))
+
+
+def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None):
+    rng = np.random.default_rng(seed)
+    others = [j for j in range(4) if j != split]
+    pairs = [(i, j) for i in others for j in others if i < j] if pairs is None else pairs
+    conditions = None if split is None else pairs[:1]
+    n_classes = 1 if split is None else LAYOUT.spans[split].size
+    shares = rng.dirichlet(np.full(n_classes, 20.0))
+    truth = expected_tables(make_parts(split, seed), shares * n_rows)
+    releases = make_measurements(split, truth=truth, scale=scale, rng=rng, pairs=pairs, condition_pairs=conditions)
+    return MeasuredCritic(releases, LAYOUT, n_rows=n_rows, device=CPU), releases
+
+
+@pytest.mark.parametrize("split", [None, 0, 1])
+@pytest.mark.parametrize("pairs", [None, "some"])
+def test_loss_equals_the_loop(split, pairs):
+    some = {None: [(0, 3), (1, 2)], 0: [(1, 3)], 1: [(0, 2), (2, 3)]}[split]
+    critic, releases = make_critic(split, pairs=some if pairs else None)
+    parts = make_parts(split, seed=9, n=13)
+    slow = slow_loss(parts, releases, critic.class_shares * critic.n_rows)
+    assert float(critic.loss(parts)) == pytest.approx(slow, rel=1e-4)
+
+
+@pytest.mark.parametrize("split", [None, 1])
+def test_loss_is_one_at_the_truth(split):
+    """Mean of chi-squares of one degree each, over 20 releases; bounds at 1e-6."""
+    from scipy import stats
+
+    losses, cells = [], 0
+    for seed in range(20):
+        critic, releases = make_critic(split, scale=3.0, seed=seed)
+        truth = make_parts(split, seed)
+        if split is not None:  # the truth's own class shares, not the released ones
+            critic._sizes = torch.tensor(
+                np.random.default_rng(seed).dirichlet(np.full(LAYOUT.spans[split].size, 20.0)) * critic.n_rows,
+                dtype=torch.float32,
+            )
+        losses.append(float(critic.loss(truth)))
+        n_cells = LAYOUT.width - (0 if split is None else LAYOUT.spans[split].size)
+        cells += n_cells * (1 if split is None else 1 + LAYOUT.spans[split].size)
+        for table in (releases.condition_pairs, releases.pairs):
+            for i, j in table.pairs if table is not None else []:
+                cells += LAYOUT.spans[i].size * LAYOUT.spans[j].size * len(table.values)
+    low, high = stats.chi2(cells).ppf([5e-7, 1 - 5e-7]) / cells
+    assert low < np.mean(losses) < high
+    assert not low < np.mean(losses) * 0.25 < high  # the twin: noise half as large as stated
+    assert float(critic.loss(make_parts(split, seed=99))) > 5  # and another model is told from the truth
+
+
+def test_exact_releases_count_as_noisy_by_a_thousandth():
+    rng = np.random.default_rng(0)
+    parts = make_parts(None)
+    truth = expected_tables(parts, [1000.0])
+    releases = make_measurements(None, truth=truth, scale=0.0, rng=rng, pairs=[(0, 1)])
+    critic = MeasuredCritic(releases, LAYOUT, n_rows=1000, device=CPU)
+    assert float(critic.loss(parts)) < 1e-4
+    releases.one_way.values[:] += 2.0  # two rows: two units of noise in 12 of 12 + 6 cells
+    critic = MeasuredCritic(releases, LAYOUT, n_rows=1000, device=CPU)
+    assert float(critic.loss(parts)) == pytest.approx(4 * 12 / 18, rel=1e-3)
+
+
+@pytest.mark.parametrize("split", [None, 1])
+def test_gradients_are_finite_and_lead_downhill(split):
+    critic, _ = make_critic(split)
+    parts = [part.requires_grad_() for part in make_parts(split, seed=5)]
+    loss = critic.loss(parts)
+    gradients = torch.autograd.grad(loss, parts)
+    square = sum(float(g.square().sum()) for g in gradients)
+    step = 0.01 * float(loss.detach()) / square
+    with torch.no_grad():
+        after = critic.loss([part - step * g for part, g in zip(parts, gradients, strict=True)])
+    assert np.isfinite(square)
+    assert float(after) < float(loss.detach())
+
+
+def test_wide_tables_compare_some_columns_each_time(monkeypatch):
+    monkeypatch.setattr(module, "_MAX_WIDTH", 6)
+    critic, _ = make_critic(None)
+    parts = make_parts(None, seed=3)
+    chosen = {tuple(critic._columns().tolist()) for _ in range(50)}
+    assert len(chosen) > 3
+    whole = [set(range(span.start, span.stop)) for span in LAYOUT.spans]
+    for cells in chosen:
+        assert len(cells) <= 6
+        assert all(span <= set(cells) or not span & set(cells) for span in whole)
+    losses = [float(critic.loss(parts)) for _ in range(10)]
+    assert len(set(losses)) > 1
+    assert np.isfinite(losses).all()
+
+
+def test_class_shares_are_a_distribution_whatever_was_released():
+    for counts in ([-5.0, 20.0, 3.0], [0.0, 0.0, 0.0], [-1.0, -2.0, -3.0]):
+        values = np.concatenate([counts, np.ones(LAYOUT.width - 3)])
+        critic = MeasuredCritic(Measurements(0, Release(values, 5.0)), LAYOUT, n_rows=30, device=CPU)
+        assert critic.class_shares.sum() == pytest.approx(1)
+        assert (critic.class_shares > 0).all()

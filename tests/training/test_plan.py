@@ -1,0 +1,204 @@
+"""The plan: whatever is asked for, what is allotted meets the budget and depends on public things alone."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from privsynth.errors import ParameterError
+from privsynth.privacy.accountant import epsilon_of, exponential_mu, gdp_mu, total_mu
+from privsynth.privacy.budget import Budget
+from privsynth.privacy.events import BoundedRange, Failure, Gaussian, SubsampledGaussian
+from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.privacy.noise import SecureNoise
+from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
+from privsynth.training.plan import (
+    CHOICE,
+    ROUNDING,
+    SIZE_SHARE,
+    TRAINING,
+    VALUES_DELTA_SHARE,
+    Request,
+    make_plan,
+)
+from privsynth.transforms.encoder import BOUNDS, ONE_WAY, ROUNDS, VALUES
+
+
+def allot(request, budget, n_rows, *, private=True):
+    mechanisms = Mechanisms(SecureNoise(), private=private)
+    mechanisms.size(n_rows, epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
+    return make_plan(request, budget, n_rows, mechanisms), mechanisms
+
+
+def labelled(mechanisms):
+    return dict(mechanisms._allotted)
+
+
+def make_request(**changes):
+    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: 8}
+    standard = Request(
+        discoveries=asked,
+        n_columns=8,
+        n_conditions=1,
+        split=True,
+        critic="measured",
+        batch_size=500,
+        discriminator_steps=50,
+        discriminator_dim=(64, 32),
+    )
+    return replace(standard, **changes)
+
+
+@st.composite
+def requests(draw, critics=("measured",)):
+    n_columns = draw(st.integers(1, 40))
+    numbers = draw(st.integers(0, n_columns))
+    asked = {
+        BOUNDS: draw(st.integers(0, numbers)),
+        VALUES: draw(st.integers(0, n_columns)),
+        "leaves": numbers,
+        ONE_WAY: n_columns,
+    }
+    return Request(
+        discoveries=asked,
+        n_columns=n_columns,
+        n_conditions=draw(st.integers(0, n_columns - 1)),
+        split=draw(st.booleans()),
+        critic=draw(st.sampled_from(critics)),
+        batch_size=draw(st.integers(1, 2000)),
+        discriminator_steps=draw(st.integers(1, 100)),
+        discriminator_dim=tuple(draw(st.lists(st.integers(1, 64), min_size=1, max_size=2))),
+    )
+
+
+budgets = st.builds(Budget, st.floats(0.2, 20), st.floats(1e-9, 1e-3))
+sizes = st.integers(2_000, 2_000_000)
+
+
+def check(request, budget, n_rows):
+    try:
+        plan, mechanisms = allot(request, budget, n_rows)
+    except ParameterError as error:
+        assert "epsilon parameter" in str(error)  # noqa: PT017
+        return None, None
+    events = [*mechanisms.events, *mechanisms.allotted]
+    spent = epsilon_of(events, delta=budget.delta)
+    assert spent <= budget.epsilon * (1 + 1e-7)
+    assert spent >= 0.9 * budget.epsilon  # and little is wasted
+    return plan, mechanisms
+
+
+@settings(max_examples=150, deadline=None)
+@given(request=requests(), budget=budgets, n_rows=sizes)
+def test_what_is_allotted_meets_the_budget(request, budget, n_rows):
+    plan, mechanisms = check(request, budget, n_rows)
+    assume(plan is not None)
+    assert plan.measured
+    assert not plan.neural
+    assert not {TRAINING, CHOICE} & labelled(mechanisms).keys()
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    request=requests(critics=("both", "neural", "auto")),
+    budget=st.builds(Budget, st.floats(0.5, 3), st.floats(1e-7, 1e-5)),
+    n_rows=st.integers(20_000, 2_000_000),
+)
+def test_with_training_it_meets_the_budget_too(request, budget, n_rows):
+    plan, mechanisms = check(request, budget, n_rows)
+    assume(plan is not None)
+    labels = labelled(mechanisms)
+    assert plan.neural == (TRAINING in labels)
+    assert (CHOICE in labels) == (plan.neural and request.critic != "neural")
+    if plan.neural:
+        event = labels[TRAINING]
+        assert isinstance(event, SubsampledGaussian)
+        assert event.steps == request.discriminator_steps
+        assert event.sampling_rate == min(1.0, request.batch_size / n_rows) == plan.sampling_rate
+
+
+@settings(max_examples=100, deadline=None)
+@given(request=requests(), budget=budgets, n_rows=sizes)
+def test_shares_of_mu_sum_to_the_whole(request, budget, n_rows):
+    plan, mechanisms = check(request, budget, n_rows)
+    assume(plan is not None)
+    labels = labelled(mechanisms)
+    failures = sum(e.delta for e in labels.values() if isinstance(e, Failure))
+    whole = gdp_mu(budget.epsilon * (1 - SIZE_SHARE), budget.delta - failures)
+    assert total_mu(labels.values()) == pytest.approx(whole, rel=1e-6)
+    squares = sum(e.mu**2 for e in labels.values() if isinstance(e, Gaussian))
+    squares += sum(e.count * exponential_mu(e.eta) ** 2 for e in labels.values() if isinstance(e, BoundedRange))
+    assert squares == pytest.approx(whole**2, rel=1e-6)
+
+
+def test_labels_are_those_that_something_is_asked_of():
+    _, mechanisms = allot(make_request(), Budget(1.0), 20_000)
+    assert labelled(mechanisms).keys() == {
+        BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, ROUNDING
+    }  # fmt: skip
+    declared = {BOUNDS: 0, VALUES: 0, "leaves": 0, ONE_WAY: 1}
+    _, mechanisms = allot(
+        make_request(discoveries=declared, n_columns=1, split=False, n_conditions=0), Budget(1.0), 20_000
+    )
+    assert labelled(mechanisms).keys() == {ONE_WAY, ROUNDING}
+
+
+def test_delta_of_discovery_is_a_tenth():
+    _, mechanisms = allot(make_request(), Budget(1.0, 1e-6), 20_000)
+    assert labelled(mechanisms)[VALUES + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE)
+
+
+def test_pairs_are_selected_where_the_budget_carries_few():
+    counts = []
+    for n_rows in (1500, 40_000, 4_000_000):
+        _, mechanisms = allot(make_request(n_columns=20), Budget(1.0), n_rows)
+        event = labelled(mechanisms).get(SELECTION)
+        counts.append(math.comb(19, 2) if event is None else event.count)
+    assert counts == sorted(counts)
+    assert counts[0] == 19
+    assert counts[-1] == math.comb(19, 2)
+
+
+@pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (1.0, 5, 30)])
+def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
+    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: n_columns}
+    request = make_request(n_columns=n_columns, discoveries=asked)
+    with pytest.raises(ParameterError, match="epsilon parameter of CTGAN") as info:
+        allot(request, Budget(epsilon), n_rows)
+    for told in (f"{n_rows} rows", f"{n_columns} columns", "Raise epsilon", "Only the row count was read"):
+        assert told in str(info.value)
+
+
+def test_a_refused_plan_allots_nothing():
+    mechanisms = Mechanisms(SecureNoise(), private=True)
+    mechanisms.size(50, epsilon=0.001)
+    with pytest.raises(ParameterError):
+        make_plan(make_request(), Budget(0.05), 50, mechanisms)
+    assert mechanisms.allotted == []
+
+
+def test_only_public_things_and_the_row_count_decide():
+    """The same released row count gives the same events, whatever came before in the noise."""
+    results = []
+    for _ in range(3):
+        mechanisms = Mechanisms(SecureNoise(), private=True)
+        mechanisms.size(int(np.random.default_rng().integers(10**6)), epsilon=0.02)
+        plan = make_plan(make_request(), Budget(1.0), 30_000, mechanisms)
+        results.append((plan, labelled(mechanisms)))
+    assert results[0] == results[1] == results[2]
+    other, mechanisms = allot(make_request(n_columns=20), Budget(1.0), 5000)
+    assert other != results[0][0]
+
+
+def test_without_privacy_nothing_is_refused_or_calibrated():
+    plan, mechanisms = allot(make_request(critic="both"), Budget(None), 10, private=False)
+    assert plan.neural
+    assert labelled(mechanisms)[TRAINING].noise_multiplier == 0.0
+
+
+def test_the_gate_opens_with_rows():
+    neural = [allot(make_request(critic="auto"), Budget(1.0), n)[0].neural for n in (5000, 10_000_000)]
+    assert neural == [False, True]
