@@ -116,7 +116,8 @@ def isolated(function: str, *arguments: Any, module: str = "common", **parameter
         "p={k: tuple(v) if k.endswith('_dim') else v for k,v in p.items()}; "
         "print(json.dumps(getattr(common,c['function'])(*c['arguments'],**p)))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
         [sys.executable, "-c", code, call], capture_output=True, text=True, env=environment, check=False
     )

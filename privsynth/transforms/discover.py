@@ -72,6 +72,12 @@ def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, l
     return edges
 
 
+def out_of_range(edges: FloatArray) -> bool:
+    """Whether all that was found is the largest or the smallest octave, into which anything beyond is cut."""
+    near, far = np.sort(np.abs(edges[[0, -1]]))
+    return bool(edges[0] * edges[-1] > 0 and (near >= 2.0**MAX_EXPONENT or far <= 2.0 ** (MIN_EXPONENT + 1)))
+
+
 def _occupied(noisy: FloatArray, scale: float, *, far: float) -> IntArray:
     """Return the bins that rise above the noise: by `far` deviations anywhere, by 2.5 next to such a bin.
 

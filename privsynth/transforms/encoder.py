@@ -11,24 +11,15 @@ import pandas as pd
 from privsynth.errors import DataError
 from privsynth.privacy.mechanisms import Mechanisms, Release
 from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, Schema
-from privsynth.transforms.cells import Cells, FloatArray, IntArray, group_leaves
+from privsynth.transforms.cells import Cells, FloatArray, IntArray
 from privsynth.transforms.columns import NAMES_OTHER, ColumnTransform, DiscreteColumn, NumericColumn, column_from_dict
-from privsynth.transforms.discover import (
-    Leaves,
-    declared_edges,
-    discover_bounds,
-    discover_values,
-    grow_leaves,
-    unit_edges,
-)
+from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_columns, starting_edges, unit_columns
+from privsynth.transforms.discover import discover_values
 from privsynth.transforms.layout import Layout
-from privsynth.transforms.values import limits, to_levels, to_number, to_numbers
+from privsynth.transforms.values import to_levels, to_numbers
 
-BOUNDS, VALUES, ONE_WAY = "bounds", "levels and atoms", "1-way counts"
-ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, round 4")
-MAX_CELLS = 32
-MAX_ATOMS = 64
-LEAST_NOISES = 2
+VALUES, ONE_WAY = "levels and atoms", "1-way counts"
+__all__ = ["BOUNDS", "MAX_CELLS", "ONE_WAY", "ROUNDS", "VALUES", "TableEncoder", "fit_encoder", "needs"]
 
 
 def needs(schema: Schema) -> dict[str, int]:
@@ -111,50 +102,18 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, 
     if not modelled:
         raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
     numbers = {n: to_numbers(frame[n]) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
-    edges = _starting_edges(modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms)
-    units = _small_grids(modelled, edges)
+    edges = starting_edges(modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms)
+    units = unit_columns(frame, modelled, edges)
     large = {n: v for n, v in numbers.items() if n not in units}
     found, noise = _frequent_values(frame, modelled, large, mechanisms)
     columns: dict[str, ColumnTransform] = {}
     for name, column in modelled.items():
         if isinstance(column, (Categorical, Boolean)):
             columns[name] = _discrete(name, column, str(frame.dtypes[name]), found.get(name))
-    for name, points in units.items():
-        cells = Cells(
-            points[:-1], points[1:], np.ones(len(points) - 1), np.arange(len(points) - 1), _digits(modelled[name])
-        )
-        columns[name] = NumericColumn(name, str(frame.dtypes[name]), cells, modelled[name].nullable)
-    columns.update(_numeric(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
+    columns.update(units)
+    columns.update(leaf_columns(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
     fixed = {n for n, column in modelled.items() if _is_declared(column)}
     return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed)
-
-
-def _starting_edges(
-    schema: dict[str, Any], numbers: dict[str, FloatArray], dtypes: dict[str, str], mechanisms: Mechanisms
-) -> dict[str, FloatArray]:
-    """Return each numeric column's first edges, declared or discovered, in values."""
-
-    def declared(name: str, end: str) -> list[float]:
-        bound = getattr(schema[name], end)
-        return [] if bound is None else [to_number(name, bound, dtypes[name])]
-
-    edges, unknown = {}, {}
-    for name, values in numbers.items():
-        ends = [*declared(name, "low"), *declared(name, "high")]
-        if len(ends) < 2:
-            unknown[name] = values
-        else:
-            edges[name] = np.array(ends)
-    found = discover_bounds(unknown, mechanisms, BOUNDS) if unknown else {}
-    for name, grid in found.items():
-        low, high = declared(name, "low"), declared(name, "high")
-        lowest, highest = limits(dtypes[name])
-        grid = np.clip(grid, lowest, highest + 1)
-        inner = [x for x in grid.tolist() if (not low or x > low[0]) and (not high or x < high[0])]
-        edges[name] = np.unique([*low, *inner, *high])
-        if len(edges[name]) < 2:
-            edges[name] = edges[name][0] + (np.array([-1.0, 0.0]) if high else np.array([0.0, 1.0]))
-    return edges
 
 
 def _is_declared(column: Any) -> bool:
@@ -162,20 +121,6 @@ def _is_declared(column: Any) -> bool:
     if isinstance(column, (Continuous, Datetime)):
         return column.low is not None and column.high is not None
     return isinstance(column, Boolean) or column.categories is not None
-
-
-def _digits(column: Any) -> int | None:
-    """Return the public decimals of a numeric column; times are whole seconds."""
-    return 0 if isinstance(column, Datetime) else column.decimals
-
-
-def _small_grids(schema: dict[str, Any], edges: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return the columns whose range has so few grid points that each is a cell, and these points."""
-    units = {
-        name: unit_edges(ends, _digits(schema[name]), high_inside=schema[name].high is not None, most=MAX_CELLS)
-        for name, ends in edges.items()
-    }
-    return {name: points for name, points in units.items() if points is not None}
 
 
 def _frequent_values(
@@ -202,119 +147,6 @@ def _discrete(name: str, column: Any, dtype: str, found: tuple[list[Any], FloatA
     levels = tuple(found[0]) if found else ()
     names_other = dtype in NAMES_OTHER or not levels  # a number has no "__other__": the most frequent level stands in
     return DiscreteColumn(name, dtype, levels, other=names_other, null=column.nullable)
-
-
-def _numeric(
-    frame: pd.DataFrame,
-    schema: dict[str, Any],
-    numbers: dict[str, FloatArray],
-    edges: dict[str, FloatArray],
-    found: dict[str, tuple[list[Any], FloatArray]],
-    noise: float,
-    mechanisms: Mechanisms,
-    n_rows: int,
-) -> dict[str, ColumnTransform]:
-    """Fit all numeric columns: atoms from `found`, leaves grown for the rest."""
-    if not numbers:
-        return {}
-    values, starts, grids, decimals = {}, {}, {}, {}
-    atoms: dict[str, dict[float, float]] = {}
-    for name, column_values in numbers.items():
-        spikes, counts = found.get(name, ([], np.zeros(0)))
-        spikes, counts = spikes[:MAX_ATOMS], counts[:MAX_ATOMS]
-        digits = _digits(schema[name])
-        decimals[name] = _decimals_of(spikes, counts.sum(), n_rows) if digits is None else digits
-        digits = decimals[name]
-        grid, scale = digits is not None, 10.0 ** (digits or 0)
-        low, high = edges[name][0], edges[name][-1]
-        inside = [(round(s * scale) if grid else s, c) for s, c in zip(spikes, counts, strict=True) if low <= s <= high]
-        atoms[name] = dict(sorted(inside))
-        units = column_values[~np.isnan(column_values)]
-        units = np.rint(units * scale) if grid else units
-        values[name] = units[~np.isin(units, np.array(list(atoms[name]), dtype=np.float64))]
-        starts[name], grids[name] = _grid_edges(edges[name], scale, grid, schema[name].high is not None), grid
-    rounds = [label for label in ROUNDS if mechanisms.allows(label)]
-    totals = {n: None if schema[n].nullable else n_rows - sum(atoms[n].values()) for n in numbers}
-    leaves, leaf_noise = grow_leaves(values, starts, grids, totals, mechanisms, rounds)
-    least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
-    for name in numbers:
-        if decimals[name] is None:
-            leaves[name], atoms[name], decimals[name] = _with_grid(leaves[name], atoms[name])
-    return {
-        name: NumericColumn(
-            name,
-            str(frame.dtypes[name]),
-            _cells(leaves[name], atoms[name], decimals[name], least),
-            schema[name].nullable,
-        )
-        for name in numbers
-    }
-
-
-def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:
-    """Return starting edges in grid units; a declared upper bound is inside, a power of two is not."""
-    if len(edges) == 2:
-        low, high = edges
-        if grid:  # declared bounds between grid points: the points inside
-            low, high = np.ceil(low * scale - 1e-6), np.floor(high * scale + 1e-6)
-            high = max(low, high)
-        return declared_edges(low, high, grid=grid)
-    if not grid:
-        return edges
-    whole = np.unique(np.rint(edges * scale))
-    return np.append(whole, whole[-1] + 1) if high_inside or len(whole) < 2 else whole
-
-
-def _decimals_of(spikes: list[float], mass: float, n_rows: float) -> int | None:
-    """Return the decimals that all released spikes share if these hold most of the rows; else None.
-
-    A guess from releases, so it costs nothing. Round amounts among others with cents say nothing of those.
-    """
-    return _common_decimals(spikes) if mass > n_rows / 2 else None
-
-
-def _common_decimals(values: list[float]) -> int | None:
-    """Return the fewest decimals, 6 at most, with which all `values` can be written; None for none.
-
-    >>> _common_decimals([0.5, 2.25]), _common_decimals([1 / 3])
-    (2, None)
-    """
-    return next((d for d in range(7) if all(abs(v - round(v, d)) < 1e-9 for v in values)), None)
-
-
-def _with_grid(leaves: Leaves, atoms: dict[float, float]) -> tuple[Leaves, dict[float, float], int | None]:
-    """Put a column of unknown decimals on a grid of a tenth of its narrow leaves, or finer if atoms are.
-
-    Drawn values are then as long as people write them (12.37, not 12.370164899). Leaves and atoms come back in
-    grid units; columns whose atoms fit no grid stay as they are.
-    """
-    order = np.argsort(np.diff(leaves.edges))
-    mass = np.cumsum(leaves.counts[order])
-    narrow = np.diff(leaves.edges)[order][np.searchsorted(mass, mass[-1] / 10)]
-    wanted = max(0, int(np.ceil(-np.log10(narrow / 10))))
-    shared = _common_decimals(list(atoms))
-    if shared is None or wanted > 9:
-        return leaves, atoms, None
-    decimals = max(shared, wanted)
-    edges = np.rint(leaves.edges * 10.0**decimals)
-    edges, first = np.unique(edges, return_index=True)
-    if len(edges) < 2 or np.abs(edges).max() > 2**52:
-        return leaves, atoms, None
-    counts = np.add.reduceat(leaves.counts, first[:-1])  # leaves narrower than the grid join the next one
-    return Leaves(edges, counts), {float(round(v * 10.0**decimals)): n for v, n in atoms.items()}, decimals
-
-
-def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, least: float) -> Cells:
-    """Group leaves and atoms into cells; atoms last."""
-    low, high, mass = leaves.edges[:-1], leaves.edges[1:], leaves.counts
-    spikes = np.array(list(atoms), dtype=np.float64)
-    low = np.concatenate([low, spikes])
-    high = np.concatenate([high, spikes])
-    mass = np.concatenate([np.clip(mass, 0, None), np.clip(np.array(list(atoms.values())), 0, None)])
-    mass = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
-    total = leaves.counts.sum() + sum(atoms.values())
-    cell = group_leaves(low, high, mass, max_cells=MAX_CELLS, min_mass=least / max(total, 1.0))
-    return Cells(low, high, mass, cell, decimals)
 
 
 def _count_cells(

@@ -17,6 +17,7 @@ from privsynth.privacy.noise import SecureNoise
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.training.plan import (
     CHOICE,
+    MARGIN,
     ROUNDING,
     SIZE_SHARE,
     TRAINING,
@@ -127,7 +128,7 @@ def test_shares_of_mu_sum_to_the_whole(request, budget, n_rows):
     assume(plan is not None)
     labels = labelled(mechanisms)
     failures = sum(e.delta for e in labels.values() if isinstance(e, Failure))
-    whole = gdp_mu(budget.epsilon * (1 - SIZE_SHARE), budget.delta - failures)
+    whole = gdp_mu(budget.epsilon * (1 - SIZE_SHARE - MARGIN), budget.delta - failures)
     assert total_mu(labels.values()) == pytest.approx(whole, rel=1e-6)
     squares = sum(e.mu**2 for e in labels.values() if isinstance(e, Gaussian))
     squares += sum(e.count * exponential_mu(e.eta) ** 2 for e in labels.values() if isinstance(e, BoundedRange))

@@ -1,0 +1,186 @@
+"""Numeric and datetime columns: from bounds, atoms and leaves, all released, to cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from privsynth.errors import DataError
+from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.schema import Datetime
+from privsynth.transforms.cells import Cells, FloatArray, group_leaves
+from privsynth.transforms.columns import ColumnTransform, NumericColumn
+from privsynth.transforms.discover import Leaves, declared_edges, discover_bounds, grow_leaves, out_of_range, unit_edges
+from privsynth.transforms.values import limits, to_number
+
+BOUNDS = "bounds"
+ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, round 4")
+MAX_CELLS = 32
+MAX_ATOMS = 64
+LEAST_NOISES = 2
+
+
+def starting_edges(
+    schema: dict[str, Any], numbers: dict[str, FloatArray], dtypes: dict[str, str], mechanisms: Mechanisms
+) -> dict[str, FloatArray]:
+    """Return each numeric column's first edges, declared or discovered, in values."""
+
+    def declared(name: str, end: str) -> list[float]:
+        bound = getattr(schema[name], end)
+        return [] if bound is None else [to_number(name, bound, dtypes[name])]
+
+    edges, unknown = {}, {}
+    for name, values in numbers.items():
+        ends = [*declared(name, "low"), *declared(name, "high")]
+        if len(ends) < 2:
+            unknown[name] = values
+        else:
+            edges[name] = np.array(ends)
+    found = discover_bounds(unknown, mechanisms, BOUNDS) if unknown else {}
+    if beyond := [name for name, grid in found.items() if out_of_range(grid)]:
+        raise DataError(
+            f"Columns {beyond} are beyond 1e-5 to 1e14: rescale them or declare bounds (keys: Identifier())."
+        )
+    for name, grid in found.items():
+        low, high = declared(name, "low"), declared(name, "high")
+        lowest, highest = limits(dtypes[name])
+        grid = np.clip(grid, lowest, highest + 1)
+        inner = [x for x in grid.tolist() if (not low or x > low[0]) and (not high or x < high[0])]
+        edges[name] = np.unique([*low, *inner, *high])
+        if len(edges[name]) < 2:
+            edges[name] = edges[name][0] + (np.array([-1.0, 0.0]) if high else np.array([0.0, 1.0]))
+    return edges
+
+
+def digits_of(column: Any) -> int | None:
+    """Return the public decimals of a numeric column; times are whole seconds."""
+    return 0 if isinstance(column, Datetime) else column.decimals
+
+
+def unit_columns(
+    frame: pd.DataFrame, schema: dict[str, Any], edges: dict[str, FloatArray]
+) -> dict[str, ColumnTransform]:
+    """Fit the columns whose range has so few grid points that each is a cell."""
+    columns: dict[str, ColumnTransform] = {}
+    for name, ends in edges.items():
+        digits = digits_of(schema[name])
+        points = unit_edges(ends, digits, high_inside=schema[name].high is not None, most=MAX_CELLS)
+        if points is not None:
+            cells = Cells(points[:-1], points[1:], np.ones(len(points) - 1), np.arange(len(points) - 1), digits)
+            columns[name] = NumericColumn(name, str(frame.dtypes[name]), cells, schema[name].nullable)
+    return columns
+
+
+def leaf_columns(
+    frame: pd.DataFrame,
+    schema: dict[str, Any],
+    numbers: dict[str, FloatArray],
+    edges: dict[str, FloatArray],
+    found: dict[str, tuple[list[Any], FloatArray]],
+    noise: float,
+    mechanisms: Mechanisms,
+    n_rows: int,
+) -> dict[str, ColumnTransform]:
+    """Fit all numeric columns: atoms from `found`, leaves grown for the rest."""
+    if not numbers:
+        return {}
+    values, starts, grids, decimals = {}, {}, {}, {}
+    atoms: dict[str, dict[float, float]] = {}
+    for name, column_values in numbers.items():
+        spikes, counts = found.get(name, ([], np.zeros(0)))
+        spikes, counts = spikes[:MAX_ATOMS], counts[:MAX_ATOMS]
+        digits = digits_of(schema[name])
+        decimals[name] = _decimals_of(spikes, counts.sum(), n_rows) if digits is None else digits
+        digits = decimals[name]
+        grid, scale = digits is not None, 10.0 ** (digits or 0)
+        low, high = edges[name][0], edges[name][-1]
+        inside = [(round(s * scale) if grid else s, c) for s, c in zip(spikes, counts, strict=True) if low <= s <= high]
+        atoms[name] = dict(sorted(inside))
+        units = column_values[~np.isnan(column_values)]
+        units = np.rint(units * scale) if grid else units
+        values[name] = units[~np.isin(units, np.array(list(atoms[name]), dtype=np.float64))]
+        starts[name], grids[name] = _grid_edges(edges[name], scale, grid, schema[name].high is not None), grid
+    rounds = [label for label in ROUNDS if mechanisms.allows(label)]
+    totals = {n: None if schema[n].nullable else n_rows - sum(atoms[n].values()) for n in numbers}
+    leaves, leaf_noise = grow_leaves(values, starts, grids, totals, mechanisms, rounds)
+    least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
+    for name in numbers:
+        if decimals[name] is None:
+            leaves[name], atoms[name], decimals[name] = _with_grid(leaves[name], atoms[name])
+    return {
+        name: NumericColumn(
+            name,
+            str(frame.dtypes[name]),
+            _cells(leaves[name], atoms[name], decimals[name], least),
+            schema[name].nullable,
+        )
+        for name in numbers
+    }
+
+
+def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:
+    """Return starting edges in grid units; a declared upper bound is inside, a power of two is not."""
+    if len(edges) == 2:
+        low, high = edges
+        if grid:  # declared bounds between grid points: the points inside
+            low, high = np.ceil(low * scale - 1e-6), np.floor(high * scale + 1e-6)
+            high = max(low, high)
+        return declared_edges(low, high, grid=grid)
+    if not grid:
+        return edges
+    whole = np.unique(np.rint(edges * scale))
+    return np.append(whole, whole[-1] + 1) if high_inside or len(whole) < 2 else whole
+
+
+def _decimals_of(spikes: list[float], mass: float, n_rows: float) -> int | None:
+    """Return the decimals that all released spikes share if these hold most of the rows; else None.
+
+    A guess from releases, so it costs nothing. Round amounts among others with cents say nothing of those.
+    """
+    return _common_decimals(spikes) if mass > n_rows / 2 else None
+
+
+def _common_decimals(values: list[float]) -> int | None:
+    """Return the fewest decimals, 6 at most, with which all `values` can be written; None for none.
+
+    >>> _common_decimals([0.5, 2.25]), _common_decimals([1 / 3])
+    (2, None)
+    """
+    return next((d for d in range(7) if all(abs(v - round(v, d)) < 1e-9 for v in values)), None)
+
+
+def _with_grid(leaves: Leaves, atoms: dict[float, float]) -> tuple[Leaves, dict[float, float], int | None]:
+    """Put a column of unknown decimals on a grid of a tenth of its narrow leaves, or finer if atoms are.
+
+    Drawn values are then as long as people write them (12.37, not 12.370164899). Leaves and atoms come back in
+    grid units; columns whose atoms fit no grid stay as they are.
+    """
+    order = np.argsort(np.diff(leaves.edges))
+    mass = np.cumsum(leaves.counts[order])
+    narrow = np.diff(leaves.edges)[order][np.searchsorted(mass, mass[-1] / 10)]
+    wanted = max(0, int(np.ceil(-np.log10(narrow / 10))))
+    shared = _common_decimals(list(atoms))
+    if shared is None or wanted > 9:
+        return leaves, atoms, None
+    decimals = max(shared, wanted)
+    edges = np.rint(leaves.edges * 10.0**decimals)
+    edges, first = np.unique(edges, return_index=True)
+    if len(edges) < 2 or np.abs(edges).max() > 2**52:
+        return leaves, atoms, None
+    counts = np.add.reduceat(leaves.counts, first[:-1])  # leaves narrower than the grid join the next one
+    return Leaves(edges, counts), {float(round(v * 10.0**decimals)): n for v, n in atoms.items()}, decimals
+
+
+def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, least: float) -> Cells:
+    """Group leaves and atoms into cells; atoms last."""
+    low, high, mass = leaves.edges[:-1], leaves.edges[1:], leaves.counts
+    spikes = np.array(list(atoms), dtype=np.float64)
+    low = np.concatenate([low, spikes])
+    high = np.concatenate([high, spikes])
+    mass = np.concatenate([np.clip(mass, 0, None), np.clip(np.array(list(atoms.values())), 0, None)])
+    mass = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
+    total = leaves.counts.sum() + sum(atoms.values())
+    cell = group_leaves(low, high, mass, max_cells=MAX_CELLS, min_mass=least / max(total, 1.0))
+    return Cells(low, high, mass, cell, decimals)

@@ -1,0 +1,391 @@
+"""CTGAN as its users meet it: fit, sample, conditions, save, load, and the budget."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.base import clone
+
+from privsynth import CTGAN, Budget, Ledger, Schema, load
+from privsynth.datasets import make_patients, make_transactions
+from privsynth.errors import BudgetExceeded, DataError, NotFittedError, ParameterError, PrivsynthWarning
+from privsynth.privacy.noise import NoNoise
+from privsynth.schema import Categorical, Continuous, Identifier
+from tests.synthesizers.frames import messy
+
+FALSE_ALARM = 1e-6
+
+
+def quick(epsilon=1.0, **parameters):
+    return CTGAN(epsilon, **{"steps": 15, "verbose": False, "random_state": 0, **parameters})
+
+
+def fit_exactly(frame, **parameters):
+    with pytest.warns(PrivsynthWarning, match="NOT private"):
+        return quick(None, **parameters).fit(frame)
+
+
+@pytest.fixture(scope="module")
+def transactions():
+    return quick(10.0, target="is_fraud").fit(make_transactions(2_000, random_state=0))
+
+
+@pytest.fixture(scope="module")
+def patients():
+    table = make_patients(1_500, random_state=0)
+    return quick(10.0, target="readmitted", schema={"patient_id": Identifier("p")}).fit(table)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return fit_exactly(messy(), schema={"key": Identifier("c")}, target="vip", steps=60)
+
+
+TABLES = {
+    "transactions": make_transactions(2_000, random_state=0),
+    "patients": make_patients(1_500, random_state=0),
+    "exact": messy(),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("n_rows", [0, 1, 700])
+def test_columns_order_and_data_types_are_kept(name, n_rows, request):
+    model, table = request.getfixturevalue(name), TABLES[name]
+    sample = model.sample(n_rows, random_state=0)
+    assert len(sample) == n_rows
+    assert list(sample.columns) == list(table.columns)
+    assert sample.dtypes.equals(table.dtypes)
+    assert list(sample.index) == list(range(n_rows))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_random_state_reproduces_a_sample(name, request):
+    model = request.getfixturevalue(name)
+    one, same, other = (model.sample(200, random_state=seed) for seed in (5, 5, 6))
+    pd.testing.assert_frame_equal(one, same)
+    assert not one.equals(other)
+    generator = np.random.default_rng(5)
+    pd.testing.assert_frame_equal(model.sample(200, random_state=generator), one)
+    assert not model.sample(200, random_state=generator).equals(one)  # it moves on
+    assert not model.sample(200).equals(model.sample(200))
+
+
+def test_random_state_never_fixes_the_noise():
+    table = make_transactions(1_000, random_state=0)[["channel", "is_fraud"]]
+    one, two = quick(steps=1).fit(table), quick(steps=1).fit(table)
+    assert not np.array_equal(one.encoder_.one_way.values, two.encoder_.one_way.values)
+
+
+def test_random_state_fixes_everything_else():
+    frame = messy()[["vip", "age", "city"]]
+    samples = [fit_exactly(frame, random_state=3, steps=5).sample(50, random_state=0) for _ in range(2)]
+    pd.testing.assert_frame_equal(*samples)
+
+
+def test_the_callers_table_is_left_alone():
+    frame = messy(400)
+    before = frame.copy(deep=True)
+    fit_exactly(frame, steps=1)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+# --- conditions -----------------------------------------------------------------------------------------------
+
+CONDITIONS = {
+    "level": ({"city": "Oslo"}, lambda s: s.city == "Oslo"),
+    "levels": ({"band": ["lo", "hi"]}, lambda s: s.band.isin(["lo", "hi"])),
+    "ranks": ({"band": ("mid", "hi")}, lambda s: s.band >= "mid"),
+    "number level": ({"grade": 3.0}, lambda s: s.grade == 3),
+    "boolean": ({"vip": True}, lambda s: s.vip),
+    "nullable boolean": ({"opt_in": np.False_}, lambda s: s.opt_in.notna() & ~s.opt_in.astype(bool)),
+    "missing": ({"amount": None, "city": None}, lambda s: s.amount.isna() & s.city.isna()),
+    "missing or": ({"city": ["Rom", None]}, lambda s: s.city.isna() | (s.city == "Rom")),
+    "missing boolean": ({"opt_in": pd.NA}, lambda s: s.opt_in.isna()),
+    "spike": ({"amount": 0}, lambda s: s.amount == 0),
+    "numbers": ({"age": [30, 31, 77]}, lambda s: s.age.isin([30, 31, 77])),
+    "array": ({"age": np.arange(20, 30)}, lambda s: s.age.between(20, 29)),
+    "closed": ({"age": (60, 75)}, lambda s: s.age.between(60, 75)),
+    "half": ({"age": (80, None)}, lambda s: s.age >= 80),
+    "not missing": ({"visits": (None, None)}, lambda s: s.visits.notna()),
+    "open": ({"amount": pd.Interval(100, 101, closed="neither")}, lambda s: (s.amount > 100) & (s.amount < 101)),
+    "right": ({"amount": pd.Interval(0, 50)}, lambda s: (s.amount > 0) & (s.amount <= 50)),
+    "narrow": ({"ratio": (0.1, 0.11)}, lambda s: (s.ratio >= 0.1) & (s.ratio <= 0.11)),
+    "nullable": ({"visits": (2, 4)}, lambda s: s.visits.between(2, 4)),
+    "dates": (
+        {"when": ("2024-02-01", "2024-02-29 12:00")},
+        lambda s: (s.when >= "2024-02-01") & (s.when <= "2024-02-29 12:00"),
+    ),
+    "stamps": ({"when": (pd.Timestamp("2024-05-01"), None)}, lambda s: s.when >= "2024-05-01"),
+    "local dates": (
+        {"local": ("2024-03-10", "2024-03-11")},
+        lambda s: (s.local >= "2024-03-10") & (s.local <= "2024-03-11"),
+    ),
+    "several": (
+        {"vip": True, "age": (60, 75), "amount": (300, 500), "city": "Oslo"},
+        lambda s: s.vip & s.age.between(60, 75) & s.amount.between(300, 500) & (s.city == "Oslo"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_conditions_are_exact_in_count_and_value(name, exact):
+    conditions, holds = CONDITIONS[name]
+    sample = exact.sample(500, conditions=conditions, random_state=1)
+    assert len(sample) == 500
+    assert holds(sample).all()
+    assert sample.dtypes.equals(TABLES["exact"].dtypes)
+
+
+@pytest.mark.parametrize("name", ["transactions", "patients"])
+def test_conditions_on_private_models(name, request):
+    model = request.getfixturevalue(name)
+    target, number = {"transactions": ("is_fraud", "amount"), "patients": ("readmitted", "age")}[name]
+    sample = model.sample(300, conditions={target: True, number: (50, None)})
+    assert len(sample) == 300
+    assert sample[target].all()
+    assert (sample[number] >= 50).all()
+
+
+def test_a_frame_of_conditions_is_answered_row_by_row(exact):
+    wanted = pd.DataFrame({"city": ["Oslo", None, "Rom"] * 20, "age": [30, 40, 30] * 20, "grade": [1.0, 2.0, 3.0] * 20})
+    sample = exact.sample(conditions=wanted, random_state=0)
+    assert (sample.age == wanted.age).all()
+    assert (sample.grade.astype(float) == wanted.grade).all()
+    assert (sample.city.fillna("none") == wanted.city.fillna("none")).all()
+    assert sample.key.is_unique
+    assert sample.dtypes.equals(TABLES["exact"].dtypes)
+    assert len(exact.sample(conditions=wanted[:0])) == 0
+    assert len(exact.sample(60, conditions=wanted)) == 60
+
+
+def agrees_with_filtering(model, conditions, holds, columns, draw, n=60_000):
+    """Whether `draw` gives each column as filtering a large sample does (chi-square on shared bins)."""
+    everything = model.sample(n, random_state=11)
+    filtered = everything[holds(everything)]
+    drawn = draw(conditions)
+    for column in columns:
+        codes = pd.concat([filtered[column], drawn[column]])
+        if codes.nunique() > 10:
+            codes = pd.qcut(codes.rank(method="first"), 8, labels=False)
+        codes = codes.astype(object).where(codes.notna(), "missing").astype(str).to_numpy()
+        counts = pd.crosstab(codes, np.arange(len(codes)) < len(filtered))
+        counts = counts[counts.min(axis=1) > 5]
+        if len(counts) < 2 or stats.chi2_contingency(counts).pvalue < FALSE_ALARM / len(columns):
+            return False
+    return True
+
+
+COMPARED = ["city", "band", "note", "amount", "age"]
+
+
+def rich(s):
+    return s.vip & (s.amount >= 250)
+
+
+def test_conditioning_agrees_with_filtering(exact):
+    draw = lambda c: exact.sample(10_000, conditions=c, random_state=12)  # noqa: E731
+    assert agrees_with_filtering(exact, {"vip": True, "amount": (250, None)}, rich, COMPARED, draw)
+
+
+def test_conditioning_agrees_with_filtering_has_power(exact):
+    """Known-bad: rows of the wrong class whose values are then overwritten."""
+
+    def overwritten(conditions):
+        sample = exact.sample(10_000, conditions={"vip": False}, random_state=12)
+        return sample.assign(vip=True, amount=sample.amount.clip(lower=250))
+
+    assert not agrees_with_filtering(exact, {"vip": True, "amount": (250, None)}, rich, COMPARED, overwritten)
+
+
+def test_condition_probability_is_the_share_of_a_sample(exact):
+    sample = exact.sample(40_000, random_state=3)
+    for conditions, holds in (CONDITIONS["closed"], CONDITIONS["missing"], CONDITIONS["right"]):
+        p = exact.condition_probability(conditions)
+        hits = int(holds(sample).sum())
+        assert stats.binomtest(hits, len(sample), p).pvalue >= FALSE_ALARM / 3
+        assert stats.binomtest(hits, len(sample), p / 2).pvalue < FALSE_ALARM  # the twin
+    assert exact.condition_probability({}) == pytest.approx(1.0)
+
+
+# --- identifiers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint16", "int64", "Int64", "float32", "object", "string"])
+def test_identifiers_are_made_up_and_distinct(dtype):
+    frame = pd.DataFrame({"key": pd.Series(range(100)).repeat(4).to_numpy(), "flag": [True, False] * 200})
+    frame["key"] = frame["key"].astype(dtype)
+    model = fit_exactly(frame, schema={"key": Identifier("k")}, steps=1)
+    sample = model.sample(120)
+    assert sample.key.dtype == frame.key.dtype
+    assert sample.key.is_unique
+    if dtype == "int8":
+        with pytest.raises(ParameterError, match="only 127 keys of data type int8"):
+            model.sample(128)
+
+
+def test_identifiers_are_never_read():
+    one = messy(300)
+    two = one.assign(key=[f"other-{i}" for i in range(300)])
+    samples = [fit_exactly(f, schema={"key": Identifier()}, steps=2).sample(50, random_state=0) for f in (one, two)]
+    pd.testing.assert_frame_equal(*samples)
+    assert samples[0].key.str.startswith("id-").all()
+
+
+# --- parameters, saving ---------------------------------------------------------------------------------------
+
+
+def test_parameters_follow_scikit_learn():
+    model = quick(0.5, schema=Schema({"a": Continuous(0, 1)}), generator_dim=(8, 8))
+    copy = clone(model)
+    assert copy is not model
+    assert copy.get_params() == model.get_params()
+    assert not hasattr(copy, "encoder_")
+    assert copy.set_params(epsilon=2.0).epsilon == 2.0
+    assert "epsilon=0.5" in repr(model)
+    with pytest.raises(ValueError, match="epsilonn"):
+        model.set_params(epsilonn=1)
+
+
+@pytest.mark.parametrize("use", [lambda m: m.sample(1), lambda m: m.save("x"), lambda m: m.condition_probability({})])
+def test_before_fit(use):
+    with pytest.raises(NotFittedError, match=r"not fitted yet. Call fit\(df\) first"):
+        use(CTGAN())
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_loaded_model_samples_the_same(name, request, tmp_path):
+    model = request.getfixturevalue(name)
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    pd.testing.assert_frame_equal(again.sample(300, random_state=4), model.sample(300, random_state=4))
+    assert again.schema_ == model.schema_
+    assert again.certificate_ == model.certificate_
+    assert again.history_ == model.history_
+    assert again.plan_.neural == model.plan_.neural
+    expected = {k: v for k, v in model.get_params().items() if k != "schema"}
+    assert {k: v for k, v in again.get_params().items() if k != "schema"} == expected
+    again.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_model_of_a_schema_file_outlives_the_file(kind, tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text(Schema({"age": Continuous(0, 120)}).to_json())
+    model = fit_exactly(messy()[["age", "vip"]], schema=kind(path), steps=np.int64(2), generator_dim=[np.int32(8)])
+    model.save(tmp_path / "model")
+    path.unlink()
+    again = load(tmp_path / "model")
+    assert again.schema["age"] == Continuous(0, 120, decimals=0, nullable=False)
+    assert again.steps == 2
+
+
+def test_y_is_learned_too():
+    frame = messy()[["age", "city"]]
+    y = pd.Series(messy()["grade"]).set_axis(np.arange(1_500)[::-1])
+    with pytest.warns(PrivsynthWarning, match="NOT private"):
+        model = quick(None, target="grade").fit(frame, y)
+    assert list(model.feature_names_in_) == ["age", "city", "grade"]
+    sample = model.sample(50, conditions={"grade": 2})
+    assert (sample.grade == 2).all()
+    assert sample.grade.dtype == y.dtype
+
+
+@pytest.mark.parametrize("critic", ["auto", "measured", "neural", "both"])
+def test_critics(critic):
+    table = make_transactions(1_500, random_state=0)[["channel", "amount", "device_type", "is_fraud"]]
+    model = quick(critic=critic, target="is_fraud", discriminator_steps=3, batch_size=64, schema=BOUNDED).fit(table)
+    assert model.plan_.measured == (critic != "neural")
+    assert critic == "auto" or model.plan_.neural == (critic != "measured")
+    assert model.certificate_.epsilon <= 1.0 + 1e-6
+    model.certificate_.verify()
+    assert len(model.sample(30, conditions={"is_fraud": True})) == 30
+
+
+BOUNDED = {"amount": Continuous(0, 5_000)}
+
+
+# --- the budget -----------------------------------------------------------------------------------------------
+
+
+def small_table(n_rows=1_500):
+    return make_transactions(n_rows, random_state=0)[["channel", "is_fraud"]]
+
+
+def test_the_certificate_states_what_was_asked_for(transactions):
+    certificate = transactions.certificate_
+    assert certificate.private
+    assert 9 < certificate.epsilon <= 10 * (1 + 1e-6)
+    assert transactions.ledger_.spent[0] == pytest.approx(10)
+    certificate.verify()
+
+
+def test_no_privacy_says_so(exact):
+    assert math.isinf(exact.certificate_.epsilon)
+    assert not exact.certificate_.private
+    assert "NOT private" in exact.certificate_.statement()
+    assert math.isinf(exact.ledger_.spent[0])
+
+
+def test_fits_share_a_ledger():
+    ledger = Ledger(Budget(1.0))
+    for _ in range(2):
+        model = quick(0.5, steps=1).fit(small_table(), ledger=ledger)
+        assert model.ledger_ is ledger
+    with pytest.raises(BudgetExceeded, match="left"):
+        quick(0.5, steps=1).fit(small_table(), ledger=ledger)
+    epsilon, delta = ledger.spent
+    assert epsilon == pytest.approx(1.0)
+    assert delta <= 1e-5 * (1 + 1e-9)
+    assert len(ledger.spends) == 2
+
+
+def test_a_fit_without_privacy_does_not_fit_a_private_ledger():
+    ledger = Ledger(Budget(1.0))
+    with pytest.warns(PrivsynthWarning, match="NOT private"), pytest.raises(BudgetExceeded, match="infinity"):
+        quick(None).fit(small_table(), ledger=ledger)
+    assert ledger.spends == ()
+
+
+class Noiseless(CTGAN):
+    """Decides as with noise, from the exact row count."""
+
+    _noise_source = NoNoise
+
+
+def test_a_fit_that_read_the_row_count_alone_pays_for_that_alone():
+    ledger = Ledger(Budget(1.0))
+    with pytest.raises(ParameterError, match="Only the row count was read and paid for"):
+        Noiseless(0.01, verbose=False).fit(make_transactions(30, random_state=0), ledger=ledger)
+    epsilon, delta = ledger.spent
+    assert 0 < epsilon <= 0.02 * 0.01 * (1 + 1e-9)
+    assert delta == 0
+    assert ledger.spends[0].settled
+
+
+def test_a_fit_that_fails_on_what_it_read_never_pays_more_than_it_asked_for():
+    ledger = Ledger(Budget(1.0))
+    with pytest.raises(DataError, match=r"\['flat'\]"):
+        quick(0.5).fit(small_table().assign(flat=np.nan), ledger=ledger)
+    (spend,) = ledger.spends
+    assert spend.settled
+    assert 0.5 * 0.02 < spend.epsilon <= 0.5
+    quick(0.5, steps=1).fit(small_table(), ledger=ledger)  # what is left is left
+
+
+def test_a_failing_refit_leaves_the_model_as_it_was(transactions):
+    before = transactions.sample(50, random_state=0)
+    with pytest.raises(DataError, match="no rows"):
+        transactions.fit(pd.DataFrame({"a": []}))
+    pd.testing.assert_frame_equal(transactions.sample(50, random_state=0), before)
+
+
+def test_declared_levels_need_no_discovery():
+    schema = {"channel": Categorical(tuple(small_table()["channel"].unique()))}
+    model = quick(schema=schema, steps=1).fit(small_table())
+    assert not any("levels" in charge.label or "bounds" in charge.label for charge in model.certificate_.charges)

@@ -1,0 +1,294 @@
+"""The encoder: what it discovers at a high budget, what it declares, and that it survives JSON."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privsynth.errors import DataError
+from privsynth.privacy.events import Failure, Gaussian
+from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.privacy.noise import NoNoise, SecureNoise
+from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, resolve_schema
+from privsynth.transforms.columns import OTHER
+from privsynth.transforms.discover import discover_bounds, grow_leaves
+from privsynth.transforms.encoder import BOUNDS, ONE_WAY, ROUNDS, VALUES, TableEncoder, fit_encoder
+from privsynth.transforms.layout import Layout
+from privsynth.transforms.values import to_numbers
+
+N = 4_000
+
+
+def generous(private=True, mu=50.0, noise=SecureNoise):
+    """Mechanisms with a high budget on everything that an encoder may ask for."""
+    mechanisms = Mechanisms(noise(), private=private)
+    for label in (BOUNDS, VALUES, ONE_WAY, *ROUNDS):
+        mechanisms.allot(label, Gaussian(mu))
+    mechanisms.allot(VALUES + " (delta)", Failure(1e-6))
+    return mechanisms
+
+
+def encoder_of(frame, declared=None, **how):
+    return fit_encoder(frame, resolve_schema(declared, frame), generous(**how), n_rows=len(frame))
+
+
+def column_of(values, declared=None, **how):
+    """Fit one column beside a fair coin and return its transform."""
+    frame = pd.DataFrame({"c": values, "coin": np.arange(len(values)) % 2 == 0})
+    return encoder_of(frame, None if declared is None else {"c": declared}, **how).columns[0]
+
+
+def draws(seed=0):
+    return np.random.default_rng(seed)
+
+
+def spikes(column):
+    atoms = column.cells.low == column.cells.high
+    return set(column.cells.from_grid(column.cells.low[atoms]))
+
+
+def ends(column):
+    scale = 10.0 ** (column.cells.decimals or 0)
+    return column.cells.low.min() / scale, column.cells.high.max() / scale
+
+
+SHAPES = {
+    "offset": lambda rng: rng.normal(10_000, 3, N),
+    "negative": lambda rng: -rng.gamma(2, 50, N),
+    "both signs": lambda rng: rng.normal(0, 100, N),
+    "heavy tail": lambda rng: rng.pareto(1.2, N) * 10,
+    "small": lambda rng: rng.random(N) * 0.01,
+    "two far lumps": lambda rng: np.where(rng.random(N) < 0.5, rng.normal(1, 0.1, N), rng.normal(1e6, 1e3, N)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_discovered_bounds_hold_the_bulk(shape):
+    values = SHAPES[shape](draws())
+    edges = discover_bounds({"c": values}, generous(), BOUNDS)["c"]
+    assert ((values >= edges[0] - 2.0**-16) & (values <= edges[-1])).mean() > 0.999
+    inner = np.quantile(values, [0.002, 0.998])
+    reach = np.abs(inner).max()
+    assert np.abs(edges[[0, -1]]).max() <= 16 * reach  # not magnitudes too wide
+    assert (np.diff(edges) > 0).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_quantiles_survive_the_cells(shape):
+    """What cells keep of a column: every decile, up to the resolution of a leaf that holds 1% of the rows."""
+    values = SHAPES[shape](draws())
+    column = column_of(values)
+    again = column.decode(column.encode(pd.Series(values)), draws(1)).to_numpy()
+    for q in np.arange(0.1, 0.95, 0.1):
+        assert abs((values <= np.quantile(again, q)).mean() - q) < 0.03, q
+
+
+@pytest.mark.parametrize("scale", [2.0**60, -1e300, 1e-9, -1e-9])
+def test_magnitudes_out_of_reach_are_refused_and_can_be_declared(scale):
+    values = draws().uniform(1, 2, N) * scale
+    with pytest.raises(DataError, match=r"\['c'\] are beyond 1e-5 to 1e14: rescale them or declare bounds"):
+        column_of(values)
+    column = column_of(values, Continuous(*sorted([scale, 2 * scale])))
+    again = column.decode(column.encode(pd.Series(values)), draws())
+    assert again.mean() == pytest.approx(1.5 * scale, rel=0.05)
+
+
+def test_nothing_to_see_gives_a_unit_interval():
+    assert discover_bounds({"c": np.full(N, np.nan)}, generous(), BOUNDS)["c"].tolist() == [0.0, 1.0]
+
+
+def test_leaves_agree_with_exact_counts():
+    values = draws().exponential(20, N)
+    leaves, scale = grow_leaves(
+        {"c": values}, {"c": np.linspace(0, 256, 9)}, {"c": False}, {"c": None}, generous(private=False), list(ROUNDS)
+    )
+    assert scale == 0
+    assert len(leaves["c"].counts) > 30  # the heavy ones were split
+    exact = np.histogram(values, leaves["c"].edges)[0]
+    exact[-1] += (values > leaves["c"].edges[-1]).sum()
+    np.testing.assert_allclose(leaves["c"].counts, exact, atol=0.01 * N)
+    assert leaves["c"].counts.sum() == pytest.approx(N, rel=0.01)
+
+
+def test_spikes_are_atoms_of_their_own():
+    rng = draws()
+    values = np.where(rng.random(N) < 0.4, 0.0, np.where(rng.random(N) < 0.3, 99.99, rng.normal(500, 90, N).round(2)))
+    column = column_of(values)
+    for spike in (0.0, 99.99):
+        cell = column.encode(pd.Series([spike]))
+        again = column.decode(cell.repeat(200), draws())
+        assert (again == spike).mean() > 0.95
+
+
+def test_small_ranges_are_exact():
+    values = draws().integers(3, 12, N)
+    column = column_of(values)
+    assert column.n_cells == 9
+    again = column.decode(column.encode(pd.Series(values)), draws())
+    assert (again == values).all()
+
+
+def test_declared_bounds_are_kept_though_nobody_is_there():
+    values = draws().integers(0, 4, N)
+    column = column_of(values, Continuous(0, 15))
+    assert column.n_cells == 16
+    assert column.encode(pd.Series([-5, 99])).tolist() == [0, 15]
+    low, high = ends(column_of(values.astype(float), Continuous(-7.5, 12)))
+    assert (low, high) == (-7, 13)  # found to be whole numbers: those inside the bounds
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, 3.0), (3.0, None), (-2.5, None), (100.0, None), (None, -100.0)])
+def test_one_declared_bound_is_never_left(low, high):
+    column = column_of(draws().normal(0, 10, N).round(1), Continuous(low, high))
+    assert low is None or ends(column)[0] >= low
+    assert high is None or ends(column)[1] <= high + 1e-9
+    again = column.decode(column.encode(pd.Series(draws().normal(0, 10, 500))), draws())
+    assert low is None or (again.dropna() >= low).all()
+    assert high is None or (again.dropna() <= high).all()
+
+
+def test_bounds_of_times_are_local_to_the_column():
+    days = pd.Series(pd.date_range("2024-01-01", periods=N, freq="h", tz="America/New_York"))
+    column = column_of(days, Datetime("2024-01-01", "2024-07-01"))
+    low, high = ends(column)
+    assert low == pd.Timestamp("2024-01-01", tz="America/New_York").timestamp()
+    assert high - 1 == pd.Timestamp("2024-07-01", tz="America/New_York").timestamp()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "datetime64[ns]"])
+def test_discovery_stays_inside_the_data_type(dtype):
+    """Values up to the end of the data type: the octave that holds them goes beyond it."""
+    if dtype == "datetime64[ns]":
+        values = pd.Series(pd.to_datetime(["1680-01-01", "2260-01-01"] * (N // 2)))
+    else:
+        limits = np.iinfo(dtype)
+        values = pd.Series(draws().integers(limits.min, limits.max + 1, N)).astype(dtype)
+    column = column_of(values)
+    again = column.decode(draws().integers(0, column.n_cells - column.null, 5_000), draws())
+    assert again.dtype == dtype
+    assert column.encode(again).tolist() == column.encode(again.copy()).tolist()
+    if dtype != "datetime64[ns]":
+        assert ends(column) == (limits.min, limits.max + 1)
+
+
+def test_levels_are_discovered_and_the_rest_is_other():
+    values = np.where(np.arange(N) < N - 40, np.arange(N) % 3, 1000 + np.arange(N)).astype(str)
+    column = column_of(values, mu=5.0, noise=NoNoise)
+    assert set(column.levels) == {"0", "1", "2"}
+    assert column.encode(pd.Series(["0", "5000"])).tolist()[1] == column.extra.get("other", column.fallback)
+
+
+def test_rare_levels_of_a_number_column_count_as_the_most_frequent():
+    values = np.where(np.arange(N) % 20 == 0, 10_000 + np.arange(N), np.arange(N) % 3)
+    column = column_of(values, Categorical(), mu=5.0, noise=NoNoise)
+    assert set(column.levels) == {0, 1, 2}
+    assert not column.other
+    assert column.decode(column.encode(pd.Series(values)), draws()).dtype == "int64"
+
+
+def test_missing_values_have_a_cell_only_where_there_are_some():
+    values = pd.Series(draws().normal(size=N))
+    assert not column_of(values).null
+    values[::3] = None
+    assert column_of(values).null
+
+
+@pytest.mark.parametrize(
+    ("values", "declared", "words"),
+    [
+        (np.full(N, np.nan), None, "no value but missing ones"),
+        (np.full(N, 7), None, "no second value"),
+        (np.full(N, True), None, None),
+        (np.arange(N).astype(str), None, "free text or keys"),
+        (np.full(N, "x"), Categorical(("x",)), None),
+        (pd.Series([None] * N, dtype="category"), None, "missing"),
+        (pd.Series([pd.NaT] * N), None, "no value but missing ones"),
+    ],
+    ids=["nan", "number", "bool", "keys", "declared", "no category", "NaT"],
+)
+def test_columns_without_content(values, declared, words):
+    if words is None:
+        column_of(values, declared, mu=5.0, noise=NoNoise)
+        return
+    with pytest.raises(DataError, match=rf"\['c'\].*{words}.*Drop such a column") as caught:
+        column_of(values, declared, mu=5.0, noise=NoNoise)  # thresholds as with noise
+    assert "Identifier()" in str(caught.value)
+
+
+def test_one_level_is_refused_where_it_is_exact_and_learned_under_noise():
+    values = np.where(np.arange(N) < 5, "rare", "x")
+    assert column_of(values, mu=1.0, noise=NoNoise).levels == ("x",)
+    with pytest.raises(DataError, match=r"\['c'\] has no second value"):
+        column_of(np.full(N, "x"), private=False)
+
+
+def test_only_identifiers():
+    with pytest.raises(DataError, match="All columns are identifiers"):
+        encoder_of(pd.DataFrame({"k": range(9)}), {"k": Identifier()})
+
+
+@st.composite
+def frames(draw):
+    """Draw small frames of every kind of column."""
+    n, rng = 300, np.random.default_rng(draw(st.integers(0, 2**32)))
+    makers = {
+        "i": lambda: rng.integers(-50, 500, n),
+        "f": lambda: rng.normal(size=n),
+        "z": lambda: np.where(rng.random(n) < 0.3, np.nan, rng.gamma(1, 10, n).round(2)),
+        "b": lambda: rng.random(n) < 0.4,
+        "s": lambda: rng.choice(["u", "v", "w"], n),
+        "k": lambda: pd.Categorical(rng.choice(["lo", "hi"], n), categories=["lo", "hi"], ordered=True),
+        "t": lambda: pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 10**7, n), unit="s"),
+    }
+    names = draw(st.lists(st.sampled_from(sorted(makers)), min_size=1, max_size=4, unique=True))
+    return pd.DataFrame({name: makers[name]() for name in names})
+
+
+@given(frames())
+@settings(max_examples=25, deadline=None)
+def test_encoders_survive_json_and_cells_survive_decoding(frame):
+    encoder = encoder_of(frame, private=False)
+    again = TableEncoder.from_dict(json.loads(json.dumps(encoder.to_dict(), allow_nan=False)))
+    codes = encoder.transform(frame)
+    assert codes.shape == frame.shape
+    assert (again.transform(frame) == codes).all()
+    assert again.layout == encoder.layout
+    counted = np.concatenate([np.bincount(codes[:, j], minlength=s.size) for j, s in enumerate(encoder.layout.spans)])
+    assert (counted == encoder.one_way.values).all()
+    for j, column in enumerate(encoder.columns):
+        values = column.decode(codes[:, j], draws())
+        assert values.dtype == frame[column.name].dtype
+        strays = column.encode(values) != codes[:, j]  # an interval may hold an atom of another cell
+        if strays.any():
+            assert set(to_numbers(values[strays])) <= spikes(column)
+
+
+def test_counts_that_do_not_fit():
+    data = encoder_of(pd.DataFrame({"s": ["a", "b"] * 50}), private=False).to_dict()
+    with pytest.raises(ValueError, match="do not fit"):
+        TableEncoder.from_dict({**data, "one_way": {"values": [1.0], "scale": 0.0}})
+    with pytest.raises(ValueError, match="do not fit"):
+        TableEncoder.from_dict({**data, "columns": []})
+
+
+def test_every_row_is_read_through_the_mechanisms_at_their_sensitivity():
+    """Every charge of k columns has sensitivity sqrt(k): a row is in one bin of each."""
+    frame = pd.DataFrame({"a": draws().normal(size=N), "b": draws().normal(size=N), "s": ["x", "y"] * (N // 2)})
+    mechanisms = generous()
+    fit_encoder(frame, resolve_schema(None, frame), mechanisms, n_rows=N)
+    charged = {charge.label: charge.sensitivity for charge in mechanisms.charges}
+    expected = {BOUNDS: 2, VALUES: 3, **dict.fromkeys(ROUNDS, 2), ONE_WAY: 3}
+    assert {k: charged[k] for k in expected} == {k: math.sqrt(v) for k, v in expected.items()}
+
+
+def test_layout():
+    layout = Layout.of({"a": 2, "b": 3})
+    assert [(s.name, s.start, s.stop, s.size) for s in layout.spans] == [("a", 0, 2, 2), ("b", 2, 5, 3)]
+    assert layout.owner().tolist() == [0, 0, 1, 1, 1]
+    assert Layout.of({}).width == 0
+    assert OTHER == "__other__"
+    assert resolve_schema(None, pd.DataFrame({"b": [True]}))["b"] == Boolean()
