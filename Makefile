@@ -11,7 +11,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (hours)"
+	@echo "make benchmarks  the tables of benchmarks/results (some forty minutes)"
 
 install: .venv/installed
 
@@ -46,6 +46,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/adult_cardio.py
 	$(BIN)/python benchmarks/ablation_generator.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
 
 clean:

@@ -168,7 +168,7 @@ def plot_bars(name: str, title: str, labels: list[str], values: list[float], *, 
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return "inf" if value == float("inf") else f"{value:.4g}"
+        return "inf" if value == float("inf") else f"{value:.5g}"
     return "" if value is None else str(value)
 
 
