@@ -102,7 +102,7 @@ class SecureNoise(NoiseSource):
     secure = True
     description = (
         "counts: OpenDP exact discrete Gaussian and Laplace; gradients, Poisson masks and choices: an "
-        "AES-256-CTR keystream keyed by the operating system; gradients: float64 sums of four draws, "
+        "AES-256-CTR keystream keyed by the operating system; gradients: sums of four draws, one of double precision, "
         "rounded to a grid (mitigated, not proven)"
     )
 

@@ -19,6 +19,7 @@ from privsynth.transforms.layout import Layout
 from privsynth.transforms.values import to_levels, to_numbers
 
 VALUES, ONE_WAY = "levels and atoms", "1-way counts"
+_RARE = 0.02
 __all__ = ["BOUNDS", "MAX_CELLS", "ONE_WAY", "ROUNDS", "VALUES", "TableEncoder", "fit_encoder", "needs"]
 
 
@@ -113,7 +114,7 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, 
     columns.update(units)
     columns.update(leaf_columns(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
     fixed = {n for n, column in modelled.items() if _is_declared(column)}
-    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed)
+    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, n_rows)
 
 
 def _is_declared(column: Any) -> bool:
@@ -150,7 +151,7 @@ def _discrete(name: str, column: Any, dtype: str, found: tuple[list[Any], FloatA
 
 
 def _count_cells(
-    frame: pd.DataFrame, columns: list[ColumnTransform], mechanisms: Mechanisms, fixed: set[str]
+    frame: pd.DataFrame, columns: list[ColumnTransform], mechanisms: Mechanisms, fixed: set[str], n_rows: int
 ) -> TableEncoder:
     """Release the 1-way counts; drop missing, other and (unless `fixed`) outermost cells that noise could fill."""
     exact = [np.bincount(c.encode(frame[c.name]), minlength=c.n_cells).astype(np.int64) for c in columns]
@@ -167,6 +168,8 @@ def _count_cells(
             column, noisy = _trim(column, noisy, 3 * release.scale)
         kept.append(column)
         counts.append(noisy)
+    if 3 * release.scale > _RARE * n_rows:  # noise could hide levels that matter: not told from a constant
+        fixed = fixed | {column.name for column in kept if isinstance(column, DiscreteColumn) and not column.other}
     _refuse_empty(kept, counts, release.scale, mechanisms, fixed)
     return TableEncoder(tuple(kept), Release(np.concatenate(counts), release.scale))
 
@@ -194,7 +197,7 @@ def _refuse_empty(
     missing = [c.name for c, n in zip(columns, counts, strict=True) if _only_missing(c, n, scale)]
     flat = [c for c in flat if c.name not in missing]
     hidden = [c.name for c in flat if c.extra.get("other") == 0]
-    constant = [c.name for c in flat if c.name not in hidden and _is_constant(c, fixed, mechanisms)]
+    constant = [c.name for c in flat if c.name not in hidden and _is_constant(c, fixed)]
     noise = " that rises above the noise at this epsilon" if mechanisms.private else ""
     problems = [
         f"column {missing} has no value but missing ones" if missing else "",
@@ -215,13 +218,13 @@ def _only_missing(column: ColumnTransform, counts: FloatArray, scale: float) -> 
     return null is not None and np.delete(counts, null).sum() <= 3 * scale * np.sqrt(column.n_cells)
 
 
-def _is_constant(column: ColumnTransform, fixed: set[str], mechanisms: Mechanisms) -> bool:
+def _is_constant(column: ColumnTransform, fixed: set[str]) -> bool:
     """Whether a column of one cell shows one value; a range too small to be cut in two is none.
 
-    Under noise one level may stand for a column whose others are rare: it is learned as that level.
+    In a small table one level may stand for a column whose others are rare: it is learned as that level.
     """
     if isinstance(column, DiscreteColumn):
-        return column.name not in fixed and not mechanisms.private
+        return column.name not in fixed
     cells = column.cells
     atom = (cells.low == cells.high) | ((cells.decimals is not None) & (cells.high - cells.low <= 1))
     return bool(cells.mass[atom].sum() > cells.mass.sum() / 2)
