@@ -1,0 +1,29 @@
+"""What a fit costs is what was asked for, however much of it turned out to be needed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from privsynth import CTGAN, Budget, Ledger
+from privsynth.errors import DataError
+
+
+@pytest.fixture
+def digits():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({name: rng.integers(0, 4, 3000) for name in "abc"})
+
+
+def test_what_was_not_needed_is_charged_all_the_same(digits):
+    model = CTGAN(1.0, steps=2, verbose=False).fit(digits)  # small ranges: no atoms, no leaves
+    unused = [charge.label for charge in model.certificate_.charges if charge.label.endswith("(unused)")]
+    assert "levels and atoms (unused)" in unused
+    assert "leaves, round 1 (unused)" in unused
+    assert model.certificate_.epsilon == pytest.approx(1.0, rel=1e-4)
+
+
+def test_a_fit_refused_by_its_releases_has_spent_all_it_reserved(digits):
+    ledger = Ledger(Budget(2.0, 1e-5))
+    with pytest.raises(DataError, match="flat"):
+        CTGAN(1.0, delta=1e-6, steps=2, verbose=False).fit(digits.assign(flat=1), ledger=ledger)
+    assert ledger.spent == (1.0, 1e-6)
