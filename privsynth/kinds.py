@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from privsynth._checks import check_int, parameter_error
+from privsynth._checks import check_choice, check_int, parameter_error
+
+NUMBER_FORMS = ("number", "text", "decimal")
+RESOLUTIONS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+FAKES = (
+    *("key", "name", "first_name", "last_name", "email", "phone", "card", "iban", "uuid"),
+    *("ssn", "address", "url", "ip", "text"),
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,9 @@ class Continuous:
         Public number of decimals; 0 for whole numbers.
     nullable : bool
         Whether values can be missing.
+    form : {"number", "text", "decimal"}
+        How the table holds them: in a data type of numbers or durations, written as text ("12.50"), or as
+        `decimal.Decimal` objects.
     """
 
     kind: ClassVar[str] = "continuous"
@@ -31,6 +41,7 @@ class Continuous:
     high: float | None = None
     decimals: int | None = None
     nullable: bool = True
+    form: str = "number"
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
@@ -40,6 +51,7 @@ class Continuous:
             if isinstance(bound, bool) or not (isinstance(bound, (int, float, np.number)) and np.isfinite(bound)):
                 raise parameter_error("Continuous", name, "a finite number or None", bound)
             object.__setattr__(self, name, _scalar(bound))
+        check_choice("Continuous", "form", self.form, NUMBER_FORMS)
         if self.decimals is not None:
             object.__setattr__(self, "decimals", check_int("Continuous", "decimals", self.decimals, low=0, high=15))
         if self.low is not None and self.high is not None and self.low >= self.high:
@@ -57,14 +69,22 @@ class Datetime:
         column's own.
     nullable : bool
         Whether values can be missing.
+    format : str, optional
+        How text is read and written, as in `strftime` ("%d.%m.%Y"); "date" for `datetime.date` objects.
+        None for a datetime data type.
+    resolution : {"second", "minute", "hour", "day"}, optional
+        What values are whole in. None: found out privately.
     """
 
     kind: ClassVar[str] = "datetime"
     low: str | None = None
     high: str | None = None
     nullable: bool = True
+    format: str | None = None
+    resolution: str | None = None
 
     def __post_init__(self) -> None:
+        check_choice("Datetime", "resolution", self.resolution, (None, *RESOLUTIONS))
         for name in ("low", "high"):
             bound = getattr(self, name)
             if bound is not None:
@@ -124,10 +144,26 @@ class Boolean:
 
 @dataclass(frozen=True)
 class Identifier:
-    """A column of row or person keys: never read, never modelled, made up anew for each sample."""
+    """A column of keys or personal data: never modelled, made up anew for each sample.
+
+    Parameters
+    ----------
+    prefix : str
+        What made-up text keys start with.
+    fake : {"key", "name", "first_name", "last_name", "email", "phone", "card", "iban", "uuid", "ssn", "address", \
+"url", "ip", "text"}
+        What is made up: plain keys, or valid-looking personal data that belongs to nobody.
+    unique : bool
+        Whether all made-up values are distinct.
+    """
 
     kind: ClassVar[str] = "identifier"
     prefix: str = "id"
+    fake: str = "key"
+    unique: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("Identifier", "fake", self.fake, FAKES)
 
 
 Column = Continuous | Datetime | Categorical | Boolean | Identifier

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from privsynth.kinds import (
     column_of,
     misfit,
 )
+from privsynth.rules import Rule
 
 __all__ = ["Boolean", "Categorical", "Column", "Continuous", "Datetime", "Identifier", "Schema", "resolve_schema"]
 
@@ -40,6 +41,13 @@ class Schema(Mapping[str, Column]):
     ----------
     columns : mapping of str to Column
         What is public about each column.
+    rules : sequence of Rule
+        What holds in every row (`privsynth.rules`); synthetic rows satisfy all of it.
+    privacy_unit : str, optional
+        The column that names the person (customer, patient) whom a row belongs to. The guarantee is then for
+        adding or removing a person with all rows.
+    max_rows_per_unit : int, optional
+        How many rows of a person are learned from, at most. Undeclared, it is chosen privately.
 
     Examples
     --------
@@ -48,8 +56,18 @@ class Schema(Mapping[str, Column]):
     True
     """
 
-    def __init__(self, columns: Mapping[str, Column] | None = None) -> None:
+    def __init__(
+        self,
+        columns: Mapping[str, Column] | None = None,
+        *,
+        rules: Sequence[Rule] = (),
+        privacy_unit: str | None = None,
+        max_rows_per_unit: int | None = None,
+    ) -> None:
         self._columns = dict(columns or {})
+        self.rules = tuple(rules)
+        self.privacy_unit = privacy_unit
+        self.max_rows_per_unit = max_rows_per_unit
         for name, column in self._columns.items():
             if not isinstance(column, tuple(KINDS.values())):
                 raise SchemaError(
@@ -76,7 +94,13 @@ class Schema(Mapping[str, Column]):
         >>> Schema().declare(fraud=Boolean())["fraud"]
         Boolean(nullable=False)
         """
-        return Schema({**self._columns, **columns})
+        return self.with_columns({**self._columns, **columns})
+
+    def with_columns(self, columns: Mapping[str, Column]) -> Schema:
+        """Return a schema of other columns under the same rules and privacy unit."""
+        return Schema(
+            columns, rules=self.rules, privacy_unit=self.privacy_unit, max_rows_per_unit=self.max_rows_per_unit
+        )
 
     @classmethod
     def from_dtypes(cls, frame: pd.DataFrame) -> Schema:
@@ -116,7 +140,7 @@ class Schema(Mapping[str, Column]):
                 exact = values.astype("float64")
                 decimals = next((d for d in range(7) if np.allclose(exact, exact.round(d), rtol=0)), None)
                 low, high = float(exact.min()), float(exact.max())
-                bounds = {"low": low, "high": high} if low < high else {"low": low, "high": low + 1}
+                bounds: dict[str, Any] = {"low": low, "high": high} if low < high else {"low": low, "high": low + 1}
                 column = replace(column, **bounds, decimals=decimals, nullable=nullable)
             elif isinstance(column, Categorical) and column.categories is None and len(values):
                 unique = bool(values.is_unique) and len(values) > 50
@@ -205,7 +229,7 @@ def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, 
         if isinstance(column, Continuous) and pd.api.types.is_integer_dtype(dtype):
             nullable = bool(pd.api.types.is_extension_array_dtype(dtype))
             columns[name] = replace(column, decimals=0, nullable=nullable)
-    return Schema(columns)
+    return declared.with_columns(columns)
 
 
 def _compact(column: Column) -> dict[str, Any]:

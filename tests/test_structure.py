@@ -13,7 +13,7 @@ import privsynth
 ROOT = Path(privsynth.__file__).parent
 FLOORS = [  # on each floor the flats: parts that may see each other (without circles) but no other flat
     ["errors _checks _random _progress _version bundle"],
-    ["schema kinds tables datasets", "privacy"],
+    ["schema kinds rules tables datasets", "privacy"],
     ["transforms"],
     ["training nets"],
     ["synthesizers", "evaluation"],
