@@ -21,6 +21,8 @@ from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.training import choice, measure, plan, private
 from privsynth.transforms import encoder
 
+pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
+
 N_ROWS = 1201
 LABELS = {
     "size", "bounds", "levels and atoms", "leaves, round 1", "leaves, round 2", "leaves, round 3",

@@ -31,7 +31,7 @@ from privsynth.training.loop import Settings, Trainer, fix_class
 from privsynth.training.measure import measure
 from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
-from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan
+from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan, weakness
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import fit_encoder, needs
 from privsynth.transforms.simplex import project_to_simplex
@@ -192,7 +192,10 @@ class CTGAN(Synthesizer):
                 PrivsynthWarning,
                 stacklevel=4,
             )
-        plan = make_plan(self._request(schema), budget, n_rows, mechanisms)
+        request = self._request(schema)
+        plan = make_plan(request, budget, n_rows, mechanisms)
+        if weak := weakness(plan, request, budget):
+            warnings.warn(weak, PrivsynthWarning, stacklevel=4)
         encoder = fit_encoder(frame, schema, mechanisms, n_rows=n_rows)
         codes = encoder.transform(frame)
         names = encoder.layout.names

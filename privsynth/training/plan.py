@@ -10,6 +10,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
+from scipy.stats import norm
+
 from privsynth._checks import parameter_error
 from privsynth.privacy.accountant import calibrate_noise_multiplier, exponential_eta, gdp_mu
 from privsynth.privacy.budget import Budget
@@ -24,6 +26,12 @@ ROUNDING_SHARE = 1e-4
 VALUES_DELTA_SHARE = 0.1
 MARGIN = 1e-5  # left unspent, so that another accountant's rounding stays below epsilon too
 _GATES = ((0.02, 50.0), (0.05, 25.0))
+_CLEAR = 1 / 40  # what discoveries strive for: noise of a count as a share of the rows
+_MOST_SHARE = 0.25  # of a discovery in a small table
+_DROWNED = 1 / 20  # tables of two columns with more noise than this share of the rows a cell are left out
+_WEAK = 0.05  # above this share of the rows, the noise of a 1-way count is worth a warning
+_FEW_ROWS = 100.0  # what a table is taken to have at least: a smaller one is learned badly rather than refused
+_HOPELESS = 2.0  # noise of a 1-way count, in tables: nothing is learned
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ class Plan:
     """What was decided: which critics run, and how noisy the neural one is.
 
     ``noise_ratio`` is r = sqrt(P T) / (n mu_gan), the noise in a DP-SGD run relative to its signal.
+    ``count_noise`` is the standard deviation of the noise in a 1-way count, ``level_threshold`` about how many
+    rows an undeclared level needs to be seen, and ``relations`` whether anything beyond 1-ways is measured.
     """
 
     n_rows: int
@@ -70,6 +80,9 @@ class Plan:
     neural: bool
     noise_ratio: float
     sampling_rate: float
+    count_noise: float = 0.0
+    level_threshold: float = 0.0
+    relations: bool = True
 
 
 def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechanisms) -> Plan:
@@ -99,22 +112,27 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     mu = gdp_mu(epsilon, budget.delta - sum(failures.values()))
     rate = min(1.0, request.batch_size / n_rows)
     training_share, ratio = _gate(request, mu, n_rows)
-    shares = _shares(request, training_share)
+    shares = _shares(request, training_share, signal=mu * n_rows if mechanisms.private else math.inf)
     total = sum(shares.values())
     n_pairs, most = _pairs(request, mu * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
     if most >= n_pairs:
         total -= shares.pop(SELECTION, 0.0)
     mus = {label: mu * math.sqrt(share / total) for label, share in shares.items()}
     surely = n_rows - 4 / first if first else float(n_rows)  # the count's own noise exceeds this in 1 of 100 fits
-    if mechanisms.private and math.sqrt(request.n_columns) / mus[ONE_WAY] > surely / 4:
+    count_noise = math.sqrt(request.n_columns) / mus[ONE_WAY]
+    if mechanisms.private and count_noise > max(surely, _FEW_ROWS) * _HOPELESS:
         raise parameter_error(
             "CTGAN",
             "epsilon",
             f"large enough for about {n_rows} rows and {request.n_columns} columns (the noise of a count would be "
-            f"{math.sqrt(request.n_columns) / mus[ONE_WAY]:.0f} rows)",
+            f"{count_noise:.0f} rows)",
             budget.epsilon,
             "Raise epsilon, learn fewer columns, or gather more rows. Only the row count was read and paid for.",
         )
+    threshold = 0.0
+    if VALUES in mus:
+        n_open = request.discoveries[VALUES]
+        threshold = 1.5 + math.sqrt(n_open) / mus[VALUES] * float(norm.isf(failures[VALUES + " (delta)"] / n_open))
     for label, delta in failures.items():
         mechanisms.allot(label, Failure(delta))
     spent_on_training = mus.pop(TRAINING, None)
@@ -137,7 +155,54 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
                 delta=budget.delta,
             )
         mechanisms.allot(TRAINING, SubsampledGaussian(sigma, rate, request.discriminator_steps))
-    return Plan(n_rows, request.critic != "neural", spent_on_training is not None, ratio, rate)
+    return Plan(
+        n_rows,
+        measured=request.critic != "neural",
+        neural=spent_on_training is not None,
+        noise_ratio=ratio,
+        sampling_rate=rate,
+        count_noise=count_noise if mechanisms.private else 0.0,
+        level_threshold=threshold if mechanisms.private else 0.0,
+        relations=spent_on_training is not None or request.n_columns == 1 or bool(_RELATIONS & shares.keys()),
+    )
+
+
+_RELATIONS = {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS}
+
+
+def weakness(plan: Plan, request: Request, budget: Budget) -> str:
+    """Say with numbers why a fit can learn little and what to do, or nothing where it can learn.
+
+    It depends on public facts and the released row count, and is said before anything else is read.
+    """
+    share = plan.count_noise / plan.n_rows
+    if budget.epsilon is None or (share <= _WEAK and plan.relations):
+        return ""
+    facts = [f"every count gets noise of about {plan.count_noise:.0f} rows ({share:.0%} of the table)"]
+    if request.discoveries[VALUES]:
+        facts.append(f"undeclared levels show only above about {plan.level_threshold:.0f} rows")
+    if not plan.relations:
+        facts.append("relations between columns are not learned at all")
+    mu = gdp_mu(budget.epsilon, budget.delta)
+    needed = mu * plan.n_rows
+    while not _is_enough(request, needed):
+        needed *= 1.05
+    epsilon = budget.epsilon
+    while gdp_mu(epsilon, budget.delta) < 1.1 * needed / plan.n_rows:
+        epsilon *= 1.05
+    return (
+        f"About {plan.n_rows} rows and {request.n_columns} columns carry little signal at epsilon={budget.epsilon:g}: "
+        f"{'; '.join(facts)}. Raise epsilon to about {epsilon:.2g}, gather about {1.1 * needed / mu:.0f} rows, learn "
+        "fewer columns, or declare what is public (levels, bounds) in a Schema."
+    )
+
+
+def _is_enough(request: Request, signal: float) -> bool:
+    """Whether a table of that `signal` (mu times rows) would be learned without a warning."""
+    shares = _shares(request, 0.0, signal=signal)
+    noise = math.sqrt(request.n_columns * sum(shares.values()) / shares[ONE_WAY]) / signal
+    relations = request.n_columns == 1 or request.critic == "neural" or bool(_RELATIONS & shares.keys())
+    return noise <= _WEAK and relations
 
 
 def _gate(request: Request, mu: float, n_rows: int) -> tuple[float, float]:
@@ -156,8 +221,12 @@ def _gate(request: Request, mu: float, n_rows: int) -> tuple[float, float]:
     return (10.0 if request.critic == "both" else 0.0), ratio
 
 
-def _shares(request: Request, training: float) -> dict[str, float]:
-    """Return shares of mu^2 by label; they need not sum to anything."""
+def _shares(request: Request, training: float, *, signal: float) -> dict[str, float]:
+    """Return shares of mu^2 by label; they need not sum to anything.
+
+    `signal` is mu times the rows. Where it is small, discoveries get what they need to see anything, and tables
+    that noise would drown are left out.
+    """
     asked = request.discoveries
     shares = {ONE_WAY: 10.0}
     if asked[BOUNDS]:
@@ -167,13 +236,18 @@ def _shares(request: Request, training: float) -> dict[str, float]:
     if asked["leaves"]:
         shares.update({label: 3.5 / len(ROUNDS) for label in ROUNDS})
     if request.critic != "neural":
-        if request.n_columns > 1 and request.split:
+        drowned = math.sqrt(request.n_columns) / _DROWNED > signal * math.sqrt(0.5)
+        if request.n_columns > 1 and request.split and not drowned:
             shares[CLASS_COLUMNS] = 20.0
-        if request.n_conditions and request.n_columns > 2:
+        if request.n_conditions and request.n_columns > 2 and not drowned:
             shares[CONDITION_PAIRS] = 10.0
-        if request.n_columns > 1 + request.split:
+        if request.n_columns > 1 + request.split and not drowned:
             shares[PAIRS] = 50.0
             shares[SELECTION] = 6.0
+    total = sum(shares.values())
+    for label in shares.keys() & {BOUNDS, VALUES}:
+        needed = asked[label] / (_CLEAR * signal) ** 2
+        shares[label] = max(shares[label], total * min(needed, _MOST_SHARE))
     if training:
         shares[TRAINING] = training
         shares[CHOICE] = 1.0

@@ -7,10 +7,12 @@ has the cells of `privsynth.transforms.cells`. Both may have a last cell for mis
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from privsynth.errors import ConditionError
@@ -31,7 +33,7 @@ class DiscreteColumn:
     name, dtype : str
         The table column and the pandas data type that it comes back as.
     levels : tuple
-        Released or declared levels, a cell each.
+        Released or declared levels.
     other : bool
         Whether a cell for unreleased levels follows.
     null : bool
@@ -40,6 +42,10 @@ class DiscreteColumn:
         For category dtypes.
     fallback : int
         The cell of what has no cell of its own.
+    cell : tuple of int
+        The cell of each level, where some share one; empty: a cell each.
+    mass : tuple of float
+        Released share of rows of each level, >= 0, by which a shared cell is drawn from; empty like `cell`.
     """
 
     name: str
@@ -49,16 +55,27 @@ class DiscreteColumn:
     null: bool
     ordered: bool = False
     fallback: int = 0
+    cell: tuple[int, ...] = ()
+    mass: tuple[float, ...] = ()
+
+    @cached_property
+    def _cells(self) -> IntArray:
+        """The cell of each level, shape (n_levels,)."""
+        return np.asarray(self.cell or range(len(self.levels)), dtype=np.int64)
+
+    @property
+    def _n_level_cells(self) -> int:
+        return int(self._cells.max(initial=-1)) + 1
 
     @property
     def n_cells(self) -> int:
         """Number of cells."""
-        return len(self.levels) + self.other + self.null
+        return self._n_level_cells + self.other + self.null
 
     @property
     def extra(self) -> dict[str, int]:
         """Cells that stand for no level: "other" and "null", where there are any."""
-        k = len(self.levels)
+        k = self._n_level_cells
         return {**({"other": k} if self.other else {}), **({"null": k + self.other} if self.null else {})}
 
     def without(self, extra: str, *, fallback: int) -> DiscreteColumn:
@@ -68,38 +85,80 @@ class DiscreteColumn:
     def encode(self, series: pd.Series) -> IntArray:
         """Return the cell of each value, shape (n_rows,)."""
         codes, levels = to_levels(series)
-        known = {level: cell for cell, level in enumerate(self.levels)}
+        known = dict(zip(self.levels, self._cells.tolist(), strict=True))
         rest = self.extra.get("other", self.fallback)
         table = [known.get(level, rest) for level in levels] + [self.extra.get("null", self.fallback)]
         return np.asarray(table, dtype=np.int64)[codes]
 
-    def cover(self, predicate: Predicate) -> FloatArray:
-        """Return 1 for the cells that `predicate` allows, else 0; raises ConditionError for none."""
+    def _allowed(self, predicate: Predicate) -> npt.NDArray[np.bool_]:
+        """Return which levels, and last ``__other__``, `predicate` allows."""
         shown: list[Any] = [*self.levels, *([OTHER] if self.other else [])]
         if isinstance(predicate, Between):
-            allowed = [_inside(level, predicate, self) for level in shown] + [False] * self.null
-        else:
-            wanted = [v for v in predicate.values if v is not None]
-            unknown = [v for v in wanted if not any(_same(v, level) for level in shown)]
-            if unknown:
-                raise ConditionError(
-                    f"The condition on {self.name!r} asks for {', '.join(map(repr, unknown))}, which the model "
-                    f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}."
-                )
-            if None in predicate.values and not self.null:
-                raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
-            allowed = [any(_same(v, level) for v in wanted) for level in shown] + [None in predicate.values] * self.null
-        return np.asarray(allowed, dtype=np.float64)
+            return np.array([_inside(level, predicate, self) for level in shown], dtype=bool)
+        wanted = {v for v in predicate.values if v is not None}
+        texts = {str(v) for v in wanted}
+        allowed = np.array([level in wanted or str(level) in texts for level in shown], dtype=bool)
+        met = [level for level, fits in zip(shown, allowed.tolist(), strict=True) if fits]
+        if unknown := [v for v in predicate.values if v is not None and not any(_same(v, level) for level in met)]:
+            raise ConditionError(
+                f"The condition on {self.name!r} asks for {', '.join(map(repr, unknown))}, which the model "
+                f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}."
+            )
+        if None in predicate.values and not self.null:
+            raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
+        return allowed
+
+    def cover(self, predicate: Predicate) -> FloatArray:
+        """Return how much of each cell's mass `predicate` allows, in [0, 1]; raises ConditionError for none."""
+        allowed = self._allowed(predicate)
+        k = self._n_level_cells
+        part = np.bincount(self._cells, self._masses * allowed[: len(self.levels)], k)
+        share = part / np.bincount(self._cells, self._masses, k)
+        missing = isinstance(predicate, OneOf) and None in predicate.values
+        return np.concatenate([share, allowed[len(self.levels) :], [float(missing)] * self.null])
+
+    @cached_property
+    def _masses(self) -> FloatArray:
+        """The mass of each level, never 0: no level is impossible."""
+        mass = np.asarray(self.mass or np.ones(len(self.levels)), dtype=np.float64)
+        return np.maximum(mass, 1e-12)
 
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return the values of `cells` in the data type of the column."""
+        codes = cells
+        if self.cell:
+            allowed = None if predicate is None else self._allowed(predicate)[: len(self.levels)]
+            codes = self._draw_levels(cells, rng, self._masses if allowed is None else self._masses * allowed)
         other = OTHER if self.dtype in NAMES_OTHER else None
         levels: list[Any] = [*self.levels, *([other] if self.other else [])]
-        return from_levels(cells, levels, self.dtype, ordered=self.ordered)
+        return from_levels(codes, levels, self.dtype, ordered=self.ordered)
+
+    def _draw_levels(self, cells: IntArray, rng: np.random.Generator, mass: FloatArray) -> IntArray:
+        """Turn cells into codes of levels: one of those that share the cell, by `mass`."""
+        extra = cells - self._n_level_cells  # of cells that stand for no level
+        codes = np.where(extra >= 0, len(self.levels) + extra, 0)
+        single = np.full(self._n_level_cells, -1)
+        members = np.bincount(self._cells, minlength=self._n_level_cells)
+        own = members[self._cells] == 1
+        single[self._cells[own]] = np.flatnonzero(own)
+        inside = extra < 0
+        codes[inside] = single[cells[inside]]
+        for shared in np.flatnonzero(members > 1):
+            rows = np.flatnonzero(cells == shared)
+            here = np.flatnonzero(self._cells == shared)
+            codes[rows] = rng.choice(here, size=len(rows), p=mass[here] / mass[here].sum()) if len(rows) else 0
+        return codes
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return {"type": "discrete", **self.__dict__, "levels": list(self.levels)}
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            "type": "discrete",
+            **own,
+            "levels": list(self.levels),
+            "cell": list(self.cell),
+            "mass": list(self.mass),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +275,14 @@ def column_from_dict(data: dict[str, Any]) -> ColumnTransform:
     if kind == "numeric":
         return NumericColumn(**{**data, "cells": Cells.from_dict(data["cells"])})
     if kind == "discrete":
-        return DiscreteColumn(**{**data, "levels": tuple(data["levels"])})
+        lists = {key: tuple(data[key]) for key in ("levels", "cell", "mass")}
+        column = DiscreteColumn(**{**data, **lists})
+        shared = np.asarray(column.cell, dtype=np.int64)
+        if len(column.mass) != len(column.cell) or len(column.cell) not in (0, len(column.levels)):
+            raise ValueError("cells and levels do not fit each other")
+        if len(shared) and (shared.min() < 0 or shared.max() >= len(shared) or len(np.unique(shared)) <= shared.max()):
+            raise ValueError("levels without a cell of theirs")
+        return column
     raise ValueError(f"unknown type of column {kind!r}")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from privsynth.errors import DataError
+from privsynth.errors import PrivsynthWarning
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.schema import Datetime
 from privsynth.transforms.cells import Cells, FloatArray, group_leaves
@@ -18,14 +19,15 @@ from privsynth.transforms.values import limits, to_number
 BOUNDS = "bounds"
 ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, round 4")
 MAX_CELLS = 32
+_NO_RANGE = np.array([0.0, 1.0])
 MAX_ATOMS = 64
 LEAST_NOISES = 2
 
 
 def starting_edges(
     schema: dict[str, Any], numbers: dict[str, FloatArray], dtypes: dict[str, str], mechanisms: Mechanisms
-) -> dict[str, FloatArray]:
-    """Return each numeric column's first edges, declared or discovered, in values."""
+) -> tuple[dict[str, FloatArray], set[str]]:
+    """Return each numeric column's first edges, declared or discovered, in values, and which columns have none."""
 
     def declared(name: str, end: str) -> list[float]:
         bound = getattr(schema[name], end)
@@ -40,10 +42,14 @@ def starting_edges(
             edges[name] = np.array(ends)
     found = discover_bounds(unknown, mechanisms, BOUNDS) if unknown else {}
     if beyond := [name for name, grid in found.items() if out_of_range(grid)]:
-        raise DataError(
-            f"Columns {beyond} are beyond 1e-5 to 1e14: rescale them or declare bounds (keys: Identifier())."
+        warnings.warn(
+            f"Columns {beyond} are beyond 1e-9 to 4e18 and are cut to that. Rescale them or declare bounds "
+            "(keys: Identifier()).",
+            PrivsynthWarning,
+            stacklevel=6,
         )
-    for name, grid in found.items():
+    for name in unknown:
+        grid = found.get(name, _NO_RANGE)
         low, high = declared(name, "low"), declared(name, "high")
         lowest, highest = limits(dtypes[name])
         grid = np.clip(grid, lowest, highest + 1)
@@ -51,7 +57,7 @@ def starting_edges(
         edges[name] = np.unique([*low, *inner, *high])
         if len(edges[name]) < 2:
             edges[name] = edges[name][0] + (np.array([-1.0, 0.0]) if high else np.array([0.0, 1.0]))
-    return edges
+    return edges, {n for n in unknown if n not in found and not declared(n, "low") and not declared(n, "high")}
 
 
 def digits_of(column: Any) -> int | None:
@@ -107,6 +113,7 @@ def leaf_columns(
     leaves, leaf_noise = grow_leaves(values, starts, grids, totals, mechanisms, rounds)
     least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
     for name in numbers:
+        leaves[name] = _without_noise(leaves[name], atoms[name], leaf_noise, len(starts[name]) - 1)
         if decimals[name] is None:
             leaves[name], atoms[name], decimals[name] = _with_grid(leaves[name], atoms[name])
     return {
@@ -118,6 +125,13 @@ def leaf_columns(
         )
         for name in numbers
     }
+
+
+def _without_noise(leaves: Leaves, atoms: dict[float, float], noise: float, n_first: int) -> Leaves:
+    """Empty the leaves where the atoms may hold all rows: a constant stays one."""
+    if atoms and leaves.counts.sum() <= 3 * noise * np.sqrt(n_first):
+        return Leaves(leaves.edges, np.zeros(len(leaves.counts)))
+    return leaves
 
 
 def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:

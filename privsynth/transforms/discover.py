@@ -26,7 +26,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.simplex import project_to_simplex
 
-MIN_EXPONENT, MAX_EXPONENT = -16, 47
+MIN_EXPONENT, MAX_EXPONENT = -30, 62
 _BINS = MAX_EXPONENT - MIN_EXPONENT + 1
 _FIRST_SPLIT = 64
 _OCTAVE_SPLIT = 8
@@ -57,7 +57,7 @@ def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, l
     -------
     dict of str to ndarray
         Public starting edges of each column's leaves: the occupied octaves, each in eight parts, and one leaf for
-        each gap between them. [0, 1] where nothing rises above the noise.
+        each gap between them. Columns of which nothing rises above the noise are left out.
     """
     counts = np.stack([np.bincount(_octave(v[~np.isnan(v)]), minlength=2 * _BINS + 1) for v in columns.values()])
     release = mechanisms.counts(label, counts, sensitivity=math.sqrt(len(columns)))
@@ -65,10 +65,8 @@ def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, l
     edges = {}
     for name, noisy in zip(columns, release.values, strict=True):
         occupied = _occupied(noisy, release.scale, far=far)
-        if len(occupied) == 0:
-            edges[name] = np.array([0.0, 1.0])
-            continue
-        edges[name] = np.unique(np.concatenate([_octave_edges(int(bin_)) for bin_ in occupied]))
+        if len(occupied):
+            edges[name] = np.unique(np.concatenate([_octave_edges(int(bin_)) for bin_ in occupied]))
     return edges
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from privsynth.errors import DataError
+from privsynth.errors import DataError, PrivsynthWarning
 from privsynth.privacy.mechanisms import Mechanisms, Release
 from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, Schema
 from privsynth.transforms.cells import Cells, FloatArray, IntArray
-from privsynth.transforms.columns import NAMES_OTHER, ColumnTransform, DiscreteColumn, NumericColumn, column_from_dict
+from privsynth.transforms.columns import (
+    NAMES_OTHER,
+    OTHER,
+    ColumnTransform,
+    DiscreteColumn,
+    NumericColumn,
+    column_from_dict,
+)
 from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_columns, starting_edges, unit_columns
 from privsynth.transforms.discover import discover_values
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.values import to_levels, to_numbers
 
 VALUES, ONE_WAY = "levels and atoms", "1-way counts"
-_RARE = 0.02
+MAX_LEVEL_CELLS = 96
 __all__ = ["BOUNDS", "MAX_CELLS", "ONE_WAY", "ROUNDS", "VALUES", "TableEncoder", "fit_encoder", "needs"]
 
 
@@ -31,7 +39,7 @@ def needs(schema: Schema) -> dict[str, int]:
     """
     modelled = [c for c in schema.values() if not isinstance(c, Identifier)]
     numeric = [c for c in modelled if isinstance(c, (Continuous, Datetime))]
-    open_levels = [c for c in modelled if isinstance(c, Categorical) and c.categories is None]
+    open_levels = [c for c in modelled if isinstance(c, Categorical) and _has_open_shares(c)]
     return {
         BOUNDS: sum(c.low is None or c.high is None for c in numeric),
         VALUES: len(open_levels) + sum(isinstance(c, Continuous) for c in numeric),
@@ -97,24 +105,24 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, 
     Raises
     ------
     DataError
-        When the releases show no two values in a column that was not declared.
+        When there is no column to learn.
     """
     modelled = {n: c for n, c in schema.items() if not isinstance(c, Identifier)}
     if not modelled:
         raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
     numbers = {n: to_numbers(frame[n]) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
-    edges = starting_edges(modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms)
+    edges, unseen = starting_edges(modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms)
     units = unit_columns(frame, modelled, edges)
     large = {n: v for n, v in numbers.items() if n not in units}
     found, noise = _frequent_values(frame, modelled, large, mechanisms)
     columns: dict[str, ColumnTransform] = {}
     for name, column in modelled.items():
         if isinstance(column, (Categorical, Boolean)):
-            columns[name] = _discrete(name, column, str(frame.dtypes[name]), found.get(name))
+            columns[name] = _discrete(name, column, str(frame.dtypes[name]), found.get(name), n_rows)
     columns.update(units)
     columns.update(leaf_columns(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
     fixed = {n for n, column in modelled.items() if _is_declared(column)}
-    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, n_rows)
+    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, unseen)
 
 
 def _is_declared(column: Any) -> bool:
@@ -124,34 +132,72 @@ def _is_declared(column: Any) -> bool:
     return isinstance(column, Boolean) or column.categories is not None
 
 
+def _has_open_shares(column: Categorical) -> bool:
+    """Whether it must be discovered which levels are frequent: none are declared, or too many for a cell each."""
+    return column.categories is None or len(column.categories) > MAX_LEVEL_CELLS
+
+
 def _frequent_values(
     frame: pd.DataFrame, schema: dict[str, Any], numbers: dict[str, FloatArray], mechanisms: Mechanisms
 ) -> tuple[dict[str, tuple[list[Any], FloatArray]], float]:
-    """Release the frequent levels of undeclared categoricals and the frequent numbers."""
+    """Release the frequent levels of undeclared and of large categoricals, and the frequent numbers."""
     asked: dict[str, tuple[Any, Any]] = {}
     for name, column in schema.items():
-        if isinstance(column, Categorical) and column.categories is None:
+        if isinstance(column, Categorical) and _has_open_shares(column):
             codes, levels = to_levels(frame[name])
-            asked[name] = (levels, np.bincount(codes[codes >= 0], minlength=len(levels)))
+            counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+            if column.categories is not None:
+                declared = set(column.categories)
+                inside = [i for i, level in enumerate(levels) if level in declared]
+                levels, counts = [levels[i] for i in inside], counts[inside]
+            asked[name] = (levels, counts)
         elif isinstance(column, Continuous) and name in numbers:
             known = numbers[name][~np.isnan(numbers[name])]
             asked[name] = np.unique(known + 0.0, return_counts=True)
     return discover_values(asked, mechanisms, VALUES) if asked else ({}, 0.0)
 
 
-def _discrete(name: str, column: Any, dtype: str, found: tuple[list[Any], FloatArray] | None) -> DiscreteColumn:
-    """Fit a column of levels, declared or found."""
+def _discrete(
+    name: str, column: Any, dtype: str, found: tuple[list[Any], FloatArray] | None, n_rows: int
+) -> DiscreteColumn:
+    """Fit a column of levels, declared or found; beyond `MAX_LEVEL_CELLS` the rarer ones share a cell."""
     if isinstance(column, Boolean):
         return DiscreteColumn(name, dtype, (False, True), other=False, null=column.nullable)
-    if column.categories is not None:
-        return DiscreteColumn(name, dtype, column.categories, other=False, null=column.nullable, ordered=column.ordered)
-    levels = tuple(found[0]) if found else ()
-    names_other = dtype in NAMES_OTHER or not levels  # a number has no "__other__": the most frequent level stands in
-    return DiscreteColumn(name, dtype, levels, other=names_other, null=column.nullable)
+    ordered, null = column.ordered, column.nullable
+    declared = column.categories
+    levels, counts = (list(found[0]), found[1]) if found else ([], np.zeros(0))
+    if declared is not None and not _has_open_shares(column):
+        return DiscreteColumn(name, dtype, declared, other=False, null=null, ordered=ordered)
+    if declared is None:
+        names_other = dtype in NAMES_OTHER or not levels  # a number has no "__other__": the most frequent stands in
+        if not levels and dtype.lower().startswith(("int", "uint")) and not null:
+            levels, names_other = [0], False
+        cell, mass = _shared_cells(np.arange(len(levels)), counts)
+        return DiscreteColumn(name, dtype, tuple(levels), names_other, null, ordered, cell=cell, mass=mass)
+    rank = {level: place for place, level in enumerate(levels)}
+    order = np.array([rank.get(level, len(levels)) for level in declared])
+    left = max(0.0, n_rows - counts.sum()) / max(1, len(declared) - len(levels))
+    cell, mass = _shared_cells(order, np.append(counts, left)[order])
+    rest = max(cell)
+    return DiscreteColumn(name, dtype, declared, False, null, ordered, fallback=rest, cell=cell, mass=mass)
+
+
+def _shared_cells(order: IntArray, counts: FloatArray) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return cells and masses of levels by rank: the most frequent have a cell each, the rest share one."""
+    if len(order) <= MAX_LEVEL_CELLS:
+        return (), ()
+    cell = np.minimum(order, MAX_LEVEL_CELLS - 1)
+    cell = np.unique(cell, return_inverse=True)[1]
+    mass = np.clip(counts, 0, None) / max(1.0, float(np.clip(counts, 0, None).sum()))
+    return tuple(cell.tolist()), tuple(mass.tolist())
 
 
 def _count_cells(
-    frame: pd.DataFrame, columns: list[ColumnTransform], mechanisms: Mechanisms, fixed: set[str], n_rows: int
+    frame: pd.DataFrame,
+    columns: list[ColumnTransform],
+    mechanisms: Mechanisms,
+    fixed: set[str],
+    unseen: set[str],
 ) -> TableEncoder:
     """Release the 1-way counts; drop missing, other and (unless `fixed`) outermost cells that noise could fill."""
     exact = [np.bincount(c.encode(frame[c.name]), minlength=c.n_cells).astype(np.int64) for c in columns]
@@ -159,19 +205,33 @@ def _count_cells(
     parts = np.split(release.values, np.cumsum([c.n_cells for c in columns])[:-1])
     kept, counts = [], []
     for column, noisy in zip(columns, parts, strict=True):
-        for extra in ("null", "other"):
-            cell = column.extra.get(extra)
-            if cell is not None and column.n_cells > 1 and noisy[cell] <= 3 * release.scale:
-                noisy = np.delete(noisy, cell)
-                column = column.without(extra, fallback=int(np.argmax(noisy)))
-        if column.name not in fixed:
-            column, noisy = _trim(column, noisy, 3 * release.scale)
+        if column.name in unseen or _only_missing(column, noisy, release.scale):
+            column, noisy = _nothing_known(column, noisy)
+        else:
+            for extra in ("null", "other"):
+                cell = column.extra.get(extra)
+                if cell is not None and column.n_cells > 1 and noisy[cell] <= 3 * release.scale + 0.5:  # .5: rounding
+                    noisy = np.delete(noisy, cell)
+                    column = column.without(extra, fallback=int(np.argmax(noisy)))
+            if column.name not in fixed:
+                column, noisy = _trim(column, noisy, 3 * release.scale)
         kept.append(column)
         counts.append(noisy)
-    if 3 * release.scale > _RARE * n_rows:  # noise could hide levels that matter: not told from a constant
-        fixed = fixed | {column.name for column in kept if isinstance(column, DiscreteColumn) and not column.other}
-    _refuse_empty(kept, counts, release.scale, mechanisms, fixed)
+    if mechanisms.private and (note := _seen_little(kept, counts, fixed)):
+        warnings.warn(note, PrivsynthWarning, stacklevel=6)
     return TableEncoder(tuple(kept), Release(np.concatenate(counts), release.scale))
+
+
+def _nothing_known(column: ColumnTransform, noisy: FloatArray) -> tuple[ColumnTransform, FloatArray]:
+    """Make a column missing throughout where it can be, for the releases show nothing else of it."""
+    null = column.extra.get("null")
+    if null is not None:
+        return column, np.where(np.arange(len(noisy)) == null, max(1.0, noisy.sum()), 0.0)
+    if isinstance(column, NumericColumn):
+        zero = np.zeros(1)
+        cells = Cells(zero, zero, np.ones(1), np.zeros(1, dtype=np.int64), 0)
+        return replace(column, cells=cells, fallback=0), np.array([max(1.0, noisy.sum())])
+    return column, noisy
 
 
 def _trim(column: ColumnTransform, noisy: FloatArray, least: float) -> tuple[ColumnTransform, FloatArray]:
@@ -189,42 +249,33 @@ def _trim(column: ColumnTransform, noisy: FloatArray, least: float) -> tuple[Col
     return NumericColumn(column.name, column.dtype, trimmed, column.null, fallback), np.concatenate([noisy[keep], null])
 
 
-def _refuse_empty(
-    columns: list[ColumnTransform], counts: list[FloatArray], scale: float, mechanisms: Mechanisms, fixed: set[str]
-) -> None:
-    """Raise for columns in which the releases show a single thing; see docs/privacy.md on refusals."""
-    flat = [c for c in columns if c.n_cells == 1]
-    missing = [c.name for c, n in zip(columns, counts, strict=True) if _only_missing(c, n, scale)]
-    flat = [c for c in flat if c.name not in missing]
-    hidden = [c.name for c in flat if c.extra.get("other") == 0]
-    constant = [c.name for c in flat if c.name not in hidden and _is_constant(c, fixed)]
-    noise = " that rises above the noise at this epsilon" if mechanisms.private else ""
-    problems = [
-        f"column {missing} has no value but missing ones" if missing else "",
-        f"column {hidden} has no level{noise} (free text or keys?)" if hidden else "",
-        f"column {constant} has no second value{noise}" if constant else "",
+def _seen_little(columns: list[ColumnTransform], counts: list[FloatArray], fixed: set[str]) -> str:
+    """Name the undeclared columns of which the releases show one thing at most, and what to do."""
+    gone, hidden, single = [], [], []
+    for column, noisy in zip(columns, counts, strict=True):
+        if column.name in fixed or (noisy > 0).sum() > 1:
+            continue
+        cell = int(np.argmax(noisy))
+        if cell == column.extra.get("null"):
+            gone.append(column.name)
+        elif cell == column.extra.get("other"):
+            hidden.append(column.name)
+        elif column.n_cells == 1:
+            single.append(column.name)
+    shown = [
+        f"nothing but missing values in {gone}" if gone else "",
+        f"no level in {hidden}, which becomes {OTHER!r} throughout" if hidden else "",
+        f"a single value in {single}" if single else "",
     ]
-    if any(problems):
-        raise DataError(
-            f"Nothing can be learned: {'; '.join(filter(None, problems))}. Drop such a column, declare what is "
-            "public of it in the schema (Identifier() for keys and free text, its levels or bounds otherwise), or "
-            "raise epsilon."
-        )
+    if not any(shown):
+        return ""
+    return (
+        f"At this epsilon the releases show {'; '.join(filter(None, shown))}. If there is more to it, declare what is "
+        "public of such a column in a Schema (levels, bounds; Identifier() for keys and free text), or raise epsilon."
+    )
 
 
 def _only_missing(column: ColumnTransform, counts: FloatArray, scale: float) -> bool:
     """Whether all but the cell of missing values could be noise."""
     null = column.extra.get("null")
-    return null is not None and np.delete(counts, null).sum() <= 3 * scale * np.sqrt(column.n_cells)
-
-
-def _is_constant(column: ColumnTransform, fixed: set[str]) -> bool:
-    """Whether a column of one cell shows one value; a range too small to be cut in two is none.
-
-    In a small table one level may stand for a column whose others are rare: it is learned as that level.
-    """
-    if isinstance(column, DiscreteColumn):
-        return column.name not in fixed
-    cells = column.cells
-    atom = (cells.low == cells.high) | ((cells.decimals is not None) & (cells.high - cells.low <= 1))
-    return bool(cells.mass[atom].sum() > cells.mass.sum() / 2)
+    return null is not None and np.delete(counts, null).sum() <= 0.5 + 3 * scale * np.sqrt(column.n_cells)

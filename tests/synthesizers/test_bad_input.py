@@ -94,20 +94,13 @@ def test_nothing_is_read_and_nothing_spent(name):
     assert ledger.spends == ()
 
 
-READ = {
-    "constant number": ({"flat": 7.5}, ["['flat']", "no second value", "Drop", "declare"]),
-    "constant text": ({"flat": "x"}, ["['flat']", "no second value", "Drop"]),
-    "all missing": ({"gone": np.nan}, ["['gone']", "no value but missing", "Drop"]),
-    "all None": ({"gone": None}, ["['gone']", "Drop"]),
-    "lists": ({"bag": pd.Series([[1]] * 300)}, ["'bag'", "lists", "strings", "drop"]),
-}
-
-
-@pytest.mark.parametrize("name", READ)
-def test_columns_without_content_are_named(name):
-    extra, words = READ[name]
+def test_columns_that_hold_no_values_are_named():
     with pytest.warns(PrivsynthWarning, match="NOT private"):
-        raises(DataError, words, lambda: CTGAN(None, verbose=False, steps=1).fit(FRAME[["age", "vip"]].assign(**extra)))
+        raises(
+            DataError,
+            ["'bag'", "lists", "strings", "drop"],
+            lambda: CTGAN(None, verbose=False, steps=1).fit(FRAME[["age"]].assign(bag=pd.Series([[1]] * 300))),
+        )
 
 
 def test_a_budget_too_small_for_the_table():

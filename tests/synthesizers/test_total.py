@@ -22,8 +22,15 @@ def test_what_was_not_needed_is_charged_all_the_same(digits):
     assert model.certificate_.epsilon == pytest.approx(1.0, rel=1e-4)
 
 
-def test_a_fit_refused_by_its_releases_has_spent_all_it_reserved(digits):
+class Broken(CTGAN):
+    """Fails when everything has been measured."""
+
+    def _settings(self, plan, n_rows):
+        raise DataError("no disk")
+
+
+def test_a_fit_that_fails_after_its_releases_has_spent_all_it_reserved(digits):
     ledger = Ledger(Budget(2.0, 1e-5))
-    with pytest.raises(DataError, match="flat"):
-        CTGAN(1.0, delta=1e-6, steps=2, verbose=False).fit(digits.assign(flat=1), ledger=ledger)
+    with pytest.raises(DataError, match="no disk"):
+        Broken(1.0, delta=1e-6, steps=2, verbose=False).fit(digits, ledger=ledger)
     assert ledger.spent == (1.0, 1e-6)

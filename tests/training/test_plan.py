@@ -1,6 +1,7 @@
 """The plan: whatever is asked for, what is allotted meets the budget and depends on public things alone."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from privsynth.training.plan import (
     VALUES_DELTA_SHARE,
     Request,
     make_plan,
+    weakness,
 )
 from privsynth.transforms.encoder import BOUNDS, ONE_WAY, ROUNDS, VALUES
 
@@ -163,7 +165,7 @@ def test_pairs_are_selected_where_the_budget_carries_few():
     assert counts[-1] == math.comb(19, 2)
 
 
-@pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (1.0, 5, 30)])
+@pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (0.01, 5, 30)])
 def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
     asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: n_columns}
     request = make_request(n_columns=n_columns, discoveries=asked)
@@ -171,6 +173,52 @@ def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
         allot(request, Budget(epsilon), n_rows)
     for told in (f"{n_rows} rows", f"{n_columns} columns", "Raise epsilon", "Only the row count was read"):
         assert told in str(info.value)
+
+
+def small_request(n_columns=20):
+    asked = {BOUNDS: 10, VALUES: 12, "leaves": 10, ONE_WAY: n_columns}
+    return make_request(n_columns=n_columns, discoveries=asked)
+
+
+def test_small_tables_are_planned_for_what_they_can_show():
+    """Discoveries get more of the budget, and tables of two columns are left out: noise would drown them."""
+    small, large = (labelled(allot(small_request(), Budget(1.0), n)[1]) for n in (200, 20_000))
+    assert not small.keys() & {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION}
+    assert {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS} <= large.keys()
+    for label in (BOUNDS, VALUES):
+        assert small[label].mu > 1.5 * large[label].mu
+
+
+def test_a_weak_signal_is_told_with_numbers_and_a_remedy():
+    told = []
+    for n_rows, epsilon in [(200, 1.0), (200, 10.0), (1_000, 1.0), (20_000, 1.0)]:
+        plan, mechanisms = allot(small_request(), Budget(epsilon), n_rows)
+        told.append(weakness(plan, small_request(), Budget(epsilon)))
+        assert plan.count_noise == pytest.approx(math.sqrt(20) / labelled(mechanisms)[ONE_WAY].mu)
+        assert plan.relations == (PAIRS in labelled(mechanisms))
+    assert [bool(text) for text in told] == [True, False, True, False]
+    for word in ("200 rows", "20 columns", "epsilon=1", "relations between columns are not learned", "Raise epsilon"):
+        assert word in told[0]
+    assert "levels show only above about" in told[2]
+
+
+def test_the_remedy_helps():
+    """Who follows the advice on epsilon or on rows is not told the same again."""
+    plan, _ = allot(small_request(), Budget(1.0), 200)
+    text = weakness(plan, small_request(), Budget(1.0))
+    epsilon = float(re.search(r"Raise epsilon to about ([\d.]+)", text).group(1))
+    n_rows = int(re.search(r"gather about (\d+) rows", text).group(1))
+    for budget, n in ((Budget(epsilon), 200), (Budget(1.0), n_rows)):
+        assert weakness(allot(small_request(), budget, n)[0], small_request(), budget) == ""
+
+
+def test_level_thresholds_are_those_of_the_mechanism():
+    """What is told is what the discovery does: levels of that many rows show in half of all fits."""
+    plan, mechanisms = allot(small_request(), Budget(1.0), 20_000)
+    count = round(plan.level_threshold)
+    counts = [np.array([count] * 200)] + [np.array([1])] * 11
+    kept, _, _ = mechanisms.discover(VALUES, counts)
+    assert 50 < len(kept[0]) < 150  # binomial(200, .5): outside with probability 1e-12
 
 
 def test_a_refused_plan_allots_nothing():
