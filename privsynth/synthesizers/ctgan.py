@@ -196,7 +196,7 @@ class CTGAN(Synthesizer):
         plan = make_plan(request, budget, n_rows, mechanisms)
         if weak := weakness(plan, request, budget):
             warnings.warn(weak, PrivsynthWarning, stacklevel=4)
-        encoder = fit_encoder(frame, schema, mechanisms, n_rows=n_rows)
+        encoder = fit_encoder(frame, schema, mechanisms, n_rows=n_rows, octaves=plan.octaves)
         codes = encoder.transform(frame)
         names = encoder.layout.names
         split, conditions = self._roles(names, encoder.layout)

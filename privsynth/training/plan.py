@@ -18,6 +18,7 @@ from privsynth.privacy.budget import Budget
 from privsynth.privacy.events import BoundedRange, Failure, Gaussian, PureDP, SubsampledGaussian
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
+from privsynth.transforms.discover import COARSE, FINE
 from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, ROUNDS, VALUES
 
 TRAINING, CHOICE, ROUNDING = "DP-SGD", "final choice", "rounding of noise"
@@ -72,7 +73,8 @@ class Plan:
 
     ``noise_ratio`` is r = sqrt(P T) / (n mu_gan), the noise in a DP-SGD run relative to its signal.
     ``count_noise`` is the standard deviation of the noise in a 1-way count, ``level_threshold`` about how many
-    rows an undeclared level needs to be seen, and ``relations`` whether anything beyond 1-ways is measured.
+    rows an undeclared level needs to be seen, ``relations`` whether anything beyond 1-ways is measured, and ``octaves`` how
+    finely undeclared bounds are looked for.
     """
 
     n_rows: int
@@ -83,6 +85,7 @@ class Plan:
     count_noise: float = 0.0
     level_threshold: float = 0.0
     relations: bool = True
+    octaves: int = FINE
 
 
 def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechanisms) -> Plan:
@@ -164,6 +167,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
         count_noise=count_noise if mechanisms.private else 0.0,
         level_threshold=threshold if mechanisms.private else 0.0,
         relations=spent_on_training is not None or request.n_columns == 1 or bool(_RELATIONS & shares.keys()),
+        octaves=FINE if ROUNDS[-1] in shares or not request.discoveries["leaves"] else COARSE,
     )
 
 
@@ -233,7 +237,10 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         shares[BOUNDS] = 3.0
     if asked[VALUES]:
         shares[VALUES] = 5.0
-    if asked["leaves"]:
+    small = asked["leaves"] / (_CLEAR * signal) ** 2 > _MOST_SHARE
+    if asked["leaves"] and small:
+        shares[ROUNDS[0]] = 5.0
+    elif asked["leaves"]:
         shares.update({label: 3.5 / len(ROUNDS) for label in ROUNDS})
     if request.critic != "neural":
         drowned = math.sqrt(request.n_columns) / _DROWNED > signal * math.sqrt(0.5)

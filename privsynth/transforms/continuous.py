@@ -25,7 +25,12 @@ LEAST_NOISES = 2
 
 
 def starting_edges(
-    schema: dict[str, Any], numbers: dict[str, FloatArray], dtypes: dict[str, str], mechanisms: Mechanisms
+    schema: dict[str, Any],
+    numbers: dict[str, FloatArray],
+    dtypes: dict[str, str],
+    mechanisms: Mechanisms,
+    *,
+    octaves: int,
 ) -> tuple[dict[str, FloatArray], set[str]]:
     """Return each numeric column's first edges, declared or discovered, in values, and which columns have none."""
 
@@ -40,10 +45,10 @@ def starting_edges(
             unknown[name] = values
         else:
             edges[name] = np.array(ends)
-    found = discover_bounds(unknown, mechanisms, BOUNDS) if unknown else {}
+    found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves) if unknown else {}
     if beyond := [name for name, grid in found.items() if out_of_range(grid)]:
         warnings.warn(
-            f"Columns {beyond} are beyond 1e-9 to 4e18 and are cut to that. Rescale them or declare bounds "
+            f"Columns {beyond} are beyond 1e-10 to 1e19 and are cut to that. Rescale them or declare bounds "
             "(keys: Identifier()).",
             PrivsynthWarning,
             stacklevel=6,

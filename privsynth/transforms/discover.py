@@ -26,10 +26,10 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.simplex import project_to_simplex
 
-MIN_EXPONENT, MAX_EXPONENT = -30, 62
-_BINS = MAX_EXPONENT - MIN_EXPONENT + 1
+MIN_EXPONENT, MAX_EXPONENT = -32, 63
+FINE, COARSE = 1, 4  # octaves a bin: a small table shows its columns in few wide bins or not at all
 _FIRST_SPLIT = 64
-_OCTAVE_SPLIT = 8
+_OCTAVE_SPLIT = {FINE: 8, COARSE: 2}
 _BRANCHES = 8
 _MAX_LEAVES = 512
 _FALSE_BINS = 0.02
@@ -43,7 +43,9 @@ class Leaves:
     counts: FloatArray
 
 
-def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, label: str) -> dict[str, FloatArray]:
+def discover_bounds(
+    columns: Mapping[str, FloatArray], mechanisms: Mechanisms, label: str, *, octaves: int = FINE
+) -> dict[str, FloatArray]:
     """Release the range of each column as powers of two.
 
     Parameters
@@ -52,21 +54,24 @@ def discover_bounds(columns: Mapping[str, FloatArray], mechanisms: Mechanisms, l
         Private values; NaN is missing.
     mechanisms : Mechanisms
         Charged once, under `label`.
+    octaves : {FINE, COARSE}
+        Octaves a bin.
 
     Returns
     -------
     dict of str to ndarray
-        Public starting edges of each column's leaves: the occupied octaves, each in eight parts, and one leaf for
+        Public starting edges of each column's leaves: the occupied octaves, each in parts, and one leaf for
         each gap between them. Columns of which nothing rises above the noise are left out.
     """
-    counts = np.stack([np.bincount(_octave(v[~np.isnan(v)]), minlength=2 * _BINS + 1) for v in columns.values()])
+    n_bins = 2 * _side(octaves) + 1
+    counts = np.stack([np.bincount(_octave(v[~np.isnan(v)], octaves), minlength=n_bins) for v in columns.values()])
     release = mechanisms.counts(label, counts, sensitivity=math.sqrt(len(columns)))
     far = float(norm.isf(_FALSE_BINS / counts.size))
     edges = {}
     for name, noisy in zip(columns, release.values, strict=True):
         occupied = _occupied(noisy, release.scale, far=far)
         if len(occupied):
-            edges[name] = np.unique(np.concatenate([_octave_edges(int(bin_)) for bin_ in occupied]))
+            edges[name] = np.unique(np.concatenate([_octave_edges(int(bin_), octaves) for bin_ in occupied]))
     return edges
 
 
@@ -89,20 +94,29 @@ def _occupied(noisy: FloatArray, scale: float, *, far: float) -> IntArray:
     return np.array(sorted(found), dtype=np.int64)
 
 
-def _octave(values: FloatArray) -> FloatArray:
+def _side(octaves: int) -> int:
+    """Return how many bins there are of either sign."""
+    return (MAX_EXPONENT - MIN_EXPONENT + 1) // octaves
+
+
+def _octave(values: FloatArray, octaves: int) -> IntArray:
     """Return the bin of each value: negative octaves (large first), zero, positive octaves."""
     exponent = np.frexp(np.abs(values))[1] - 1
-    exponent = np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT) - MIN_EXPONENT
-    return np.where(values == 0, _BINS, np.where(values > 0, _BINS + 1 + exponent, _BINS - 1 - exponent))
+    place = (np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT) - MIN_EXPONENT) // octaves
+    zero = _side(octaves)
+    return np.where(values == 0, zero, np.where(values > 0, zero + 1 + place, zero - 1 - place))
 
 
-def _octave_edges(bin_: int) -> FloatArray:
+def _octave_edges(bin_: int, octaves: int) -> FloatArray:
     """Return the ends and inner edges of one bin; the bin of zero is [0, smallest octave]."""
-    if bin_ == _BINS:
+    zero = _side(octaves)
+    if bin_ == zero:
         return np.array([0.0, 2.0**MIN_EXPONENT])
-    exponent = (bin_ - _BINS - 1 if bin_ > _BINS else _BINS - 1 - bin_) + MIN_EXPONENT
-    edges = np.linspace(2.0**exponent, 2.0 ** (exponent + 1), _OCTAVE_SPLIT + 1)
-    return edges if bin_ > _BINS else -edges[::-1]
+    place = bin_ - zero - 1 if bin_ > zero else zero - 1 - bin_
+    first = MIN_EXPONENT + octaves * place
+    parts = [np.linspace(2.0**e, 2.0 ** (e + 1), _OCTAVE_SPLIT[octaves] + 1) for e in range(first, first + octaves)]
+    edges = np.unique(np.concatenate(parts))
+    return edges if bin_ > zero else -edges[::-1]
 
 
 def unit_edges(edges: FloatArray, decimals: int | None, *, high_inside: bool, most: int) -> FloatArray | None:

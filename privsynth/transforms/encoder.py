@@ -22,7 +22,7 @@ from privsynth.transforms.columns import (
     column_from_dict,
 )
 from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_columns, starting_edges, unit_columns
-from privsynth.transforms.discover import discover_values
+from privsynth.transforms.discover import FINE, discover_values
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.values import to_levels, to_numbers
 
@@ -88,7 +88,9 @@ class TableEncoder:
         return encoder
 
 
-def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, n_rows: int) -> TableEncoder:
+def fit_encoder(
+    frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, n_rows: int, octaves: int = FINE
+) -> TableEncoder:
     """Fit the columns of `frame` on private releases.
 
     Parameters
@@ -101,6 +103,8 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, 
         With the labels of this module allotted where `needs` asks for them.
     n_rows : int
         The released row count.
+    octaves : {FINE, COARSE}
+        How finely undeclared bounds are looked for.
 
     Raises
     ------
@@ -111,7 +115,9 @@ def fit_encoder(frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, 
     if not modelled:
         raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
     numbers = {n: to_numbers(frame[n]) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
-    edges, unseen = starting_edges(modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms)
+    edges, unseen = starting_edges(
+        modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms, octaves=octaves
+    )
     units = unit_columns(frame, modelled, edges)
     large = {n: v for n, v in numbers.items() if n not in units}
     found, noise = _frequent_values(frame, modelled, large, mechanisms)
@@ -260,7 +266,7 @@ def _seen_little(columns: list[ColumnTransform], counts: list[FloatArray], fixed
             gone.append(column.name)
         elif cell == column.extra.get("other"):
             hidden.append(column.name)
-        elif column.n_cells == 1:
+        elif column.n_cells == 1 and _is_single(column):
             single.append(column.name)
     shown = [
         f"nothing but missing values in {gone}" if gone else "",
@@ -273,6 +279,16 @@ def _seen_little(columns: list[ColumnTransform], counts: list[FloatArray], fixed
         f"At this epsilon the releases show {'; '.join(filter(None, shown))}. If there is more to it, declare what is "
         "public of such a column in a Schema (levels, bounds; Identifier() for keys and free text), or raise epsilon."
     )
+
+
+def _is_single(column: ColumnTransform) -> bool:
+    """Whether a column of one cell is one value."""
+    if isinstance(column, DiscreteColumn):
+        return len(column.levels) == 1
+    cells = column.cells
+    held = cells.mass > 0
+    width = cells.high - cells.low <= (0 if cells.decimals is None else 1)
+    return bool(held.sum() == 1 and width[held].all())
 
 
 def _only_missing(column: ColumnTransform, counts: FloatArray, scale: float) -> bool:
