@@ -38,6 +38,7 @@ DOORS = {
     "rich": ("_progress", "cli"),
     "jinja2": ("report",),
     "typer": ("cli", "_shell"),
+    "faker": ("transforms.fakes",),
     "filelock": ("privacy.ledger",),
 }
 BANNED_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve")

@@ -20,7 +20,6 @@ from privsynth.errors import (
     BundleError,
     ConditionError,
     NotFittedError,
-    ParameterError,
     PrivacyError,
     PrivsynthError,
     PrivsynthWarning,
@@ -35,14 +34,10 @@ from privsynth.schema import Identifier, Schema, resolve_schema
 from privsynth.tables import as_frame
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.encoder import TableEncoder
+from privsynth.transforms.fakes import make_fakes
 from privsynth.transforms.predicates import Predicate, as_predicate
 
 DEFAULT_DELTA = 1e-5
-_MOST_KEYS = {
-    **{kind: int(np.iinfo(kind).max) for kind in ("int8", "int16", "int32", "uint8", "uint16", "uint32")},
-    "float16": 2**11,
-    "float32": 2**24,
-}
 _BROKEN = (
     PrivsynthError,
     LookupError,
@@ -271,7 +266,7 @@ class Synthesizer(BaseEstimator):
         """Add made-up identifiers and put the columns in the order of the table."""
         for name, declared in self.schema_.items():
             if isinstance(declared, Identifier):
-                sample[name] = _fake_keys(len(sample), declared.prefix, self.columns_[name], rng)
+                sample[name] = make_fakes(declared, len(sample), self.columns_[name], rng)
         return sample[list(self.columns_)]
 
     def _sample_each(self, conditions: pd.DataFrame, n_rows: int | None, rng: np.random.Generator) -> pd.DataFrame:
@@ -328,20 +323,6 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_jsonable(v) for v in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _fake_keys(n_rows: int, prefix: str, dtype: str, rng: np.random.Generator) -> pd.Series:
-    """Make up distinct keys: numbers for number columns, else the prefix and a number."""
-    start = int(rng.integers(10**8, 9 * 10**8))
-    numbers = start + np.cumsum(rng.integers(1, 10, size=n_rows))
-    most = _MOST_KEYS.get(dtype.lower())
-    if most is not None and n_rows and numbers[-1] > most:  # a narrow data type: count up, as far as it goes
-        numbers = np.arange(1, n_rows + 1)
-        if n_rows > most:
-            raise ParameterError(f"There are only {most} keys of data type {dtype}. Ask for fewer rows.")
-    if dtype.lower().startswith(("int", "uint", "float", "double")):
-        return pd.Series(numbers).astype(dtype)
-    return pd.Series([f"{prefix}-{number}" for number in numbers], dtype=object).astype(dtype)
 
 
 def _shown(predicate: Predicate) -> str:
