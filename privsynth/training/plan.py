@@ -73,8 +73,8 @@ class Plan:
 
     ``noise_ratio`` is r = sqrt(P T) / (n mu_gan), the noise in a DP-SGD run relative to its signal.
     ``count_noise`` is the standard deviation of the noise in a 1-way count, ``level_threshold`` about how many
-    rows an undeclared level needs to be seen, ``relations`` whether anything beyond 1-ways is measured, and ``octaves`` how
-    finely undeclared bounds are looked for.
+    rows an undeclared level needs to be seen, ``relations`` whether anything beyond 1-ways is measured, and
+    ``octaves`` how finely undeclared bounds are looked for.
     """
 
     n_rows: int
