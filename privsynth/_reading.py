@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from privsynth.kinds import Column, Continuous, Datetime
+from privsynth.kinds import RESOLUTIONS, Column, Continuous, Datetime
 
 FloatArray = npt.NDArray[np.float64]
 SCALARS = (str, bool, int, float, type(None))
@@ -88,6 +88,16 @@ def seen_as_utc(text: str) -> pd.Timestamp:
     """Return a date to compare with others: without a zone it is taken as UTC."""
     stamp = pd.Timestamp(text)
     return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
+
+
+def whole_seconds(column: Datetime) -> int:
+    """Return what the times of a column are multiples of, in seconds: its declared resolution, or a day for dates."""
+    if column.resolution is not None:
+        return RESOLUTIONS[column.resolution]
+    if column.format is None:
+        return 1
+    timed = any(f"%{letter}" in column.format for letter in "HIMSfXcTRrsp")
+    return 1 if timed else RESOLUTIONS["day"]
 
 
 def _seconds(times: Any) -> FloatArray:

@@ -21,8 +21,17 @@ import pandas as pd
 
 from privsynth._checks import parameter_error
 from privsynth._formula import Expression, parse
-from privsynth._reading import SCALARS, as_part, combination_codes, is_set, read_bound, read_numbers, seen_as_utc
-from privsynth.kinds import Column, Continuous
+from privsynth._reading import (
+    SCALARS,
+    as_part,
+    combination_codes,
+    is_set,
+    read_bound,
+    read_numbers,
+    seen_as_utc,
+    whole_seconds,
+)
+from privsynth.kinds import Column, Continuous, Datetime
 
 __all__ = ["FixedCombinations", "Formula", "Inequality", "OneOf", "Range", "Rule", "rule_from_dict"]
 BoolArray = npt.NDArray[np.bool_]
@@ -349,7 +358,9 @@ def _rounding(series: pd.Series, column: Column | None, results: npt.NDArray[np.
     """Return how far rounding to the column's decimals and data type can move a result."""
     dtype = str(series.dtype).lower()
     times = pd.api.types.is_datetime64_any_dtype(series.dtype) or pd.api.types.is_timedelta64_dtype(series.dtype)
-    if pd.api.types.is_integer_dtype(series.dtype) or times or (column is not None and column.kind == "datetime"):
+    if isinstance(column, Datetime):
+        step = 2.0 * whole_seconds(column)  # times are cut, not rounded
+    elif pd.api.types.is_integer_dtype(series.dtype) or times:
         step = 1.0
     else:
         step = 10.0**-column.decimals if isinstance(column, Continuous) and column.decimals is not None else 0.0
