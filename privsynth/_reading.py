@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from privsynth.errors import DataError
 from privsynth.kinds import RESOLUTIONS, Column, Continuous, Datetime
 
 FloatArray = npt.NDArray[np.float64]
@@ -58,7 +60,7 @@ def is_set(series: pd.Series, column: Column | None = None) -> npt.NDArray[np.bo
     """Return where a value is present, and neither False nor zero."""
     present = series.notna().to_numpy(dtype=bool)
     if pd.api.types.is_bool_dtype(series.dtype) or pd.api.types.is_numeric_dtype(series.dtype):
-        return present & (series.fillna(0).to_numpy(dtype=np.float64) != 0)
+        return present & (series.to_numpy(dtype=np.float64, na_value=np.nan) != 0)
     if pd.api.types.is_timedelta64_dtype(series.dtype) or (isinstance(column, Continuous) and column.form != "number"):
         return present & (read_numbers(series, column) != 0)
     if pd.api.types.is_object_dtype(series.dtype) or isinstance(series.dtype, pd.CategoricalDtype):
@@ -69,16 +71,22 @@ def is_set(series: pd.Series, column: Column | None = None) -> npt.NDArray[np.bo
 
 
 def as_part(value: Any) -> Any:
-    """Return a part of a combination as JSON holds it: whole numbers as int, all that is missing as None."""
+    """Return a part of a combination as JSON holds it: whole numbers as int, all that is missing or infinite as None."""
     value = value.item() if isinstance(value, np.generic) else value
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def combination_codes(series: pd.Series) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Return the code of each value, shape (n_rows,), and the values; missing is the last, None."""
-    codes, levels = pd.factorize(series.astype(object) if isinstance(series.dtype, pd.CategoricalDtype) else series)
+    try:
+        codes, levels = pd.factorize(series.astype(object) if isinstance(series.dtype, pd.CategoricalDtype) else series)
+    except TypeError as error:
+        raise DataError(
+            f"Column {series.name!r} holds values that are no levels (lists, dicts, ...). Turn them into strings, "
+            "or drop the column."
+        ) from error
     values = [as_part(v) for v in levels]
     values = [v if isinstance(v, SCALARS) else str(v) for v in values]
     return np.where(codes < 0, len(values), codes).astype(np.int64), [*values, None]

@@ -31,7 +31,8 @@ from privsynth.transforms.reshape import JointColumn, Reshape, compute, ends, nu
 from privsynth.transforms.values import to_number
 
 BATCH = 250_000
-MAX_ROUNDS, MAX_ROWS, LEAST_ROWS = 200, 20_000_000, 1_000_000
+MAX_ROUNDS, MAX_ROWS, LEAST_ROWS = 200, 20_000_000, 300_000
+_SURE = 20_000
 _REPAIR_ROUNDS = 10
 BoolArray = npt.NDArray[np.bool_]
 Predicates = Mapping[str, Predicate]
@@ -221,7 +222,7 @@ def _accept(draws: _Draws, n_rows: int) -> pd.DataFrame:
     met_by: dict[str, int] = {}
     most = min(MAX_ROWS, max(LEAST_ROWS, 50 * n_rows))
     for _ in range(MAX_ROUNDS):
-        if have >= n_rows or tried >= most:
+        if have >= n_rows or _hopeless(n_rows - have, accepted, tried, most):
             break
         size = _batch_size(n_rows - have, accepted, tried)
         frame, met = draws.finish(draws.raw(size))
@@ -250,6 +251,11 @@ def _batch_size(wanted: int, accepted: int, tried: int) -> int:
     """Return how many rows to draw, by the acceptance rate so far."""
     rate = max(accepted, 1) / tried if tried else 1.0
     return int(min(BATCH, np.ceil(1.05 * wanted / rate) + (8 if tried else 0)))
+
+
+def _hopeless(wanted: int, accepted: int, tried: int, most: int) -> bool:
+    """Whether `most` draws are used up, or will be: the rate is below (accepted + 3) / tried, 19 times in 20."""
+    return tried >= most or (tried >= _SURE and wanted * tried / (accepted + 3) > most - tried)
 
 
 def _impossible(met_by: Mapping[str, int], accepted: int, tried: int) -> ConditionError:

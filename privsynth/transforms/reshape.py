@@ -123,6 +123,7 @@ class Reshape:
             return bool(value)
         if isinstance(column, Continuous) and isinstance(value, (int, float)):
             bounds = self.domain(name)
+            value = value if bounds.decimals is None else round(value, bounds.decimals)
             value = value if bounds.low is None else max(value, bounds.low)
             value = value if bounds.high is None else min(value, bounds.high)
             return as_part(value)
