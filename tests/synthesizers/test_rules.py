@@ -14,7 +14,7 @@ from scipy import stats
 from privsynth import CTGAN, Schema, load
 from privsynth.errors import ConditionError, DataError, ParameterError, PrivsynthWarning
 from privsynth.rules import FixedCombinations, Formula, Inequality, OneOf, Range
-from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier
+from privsynth.schema import Categorical, Continuous, Datetime, Identifier
 from privsynth.synthesizers import sampling
 
 CITIES = {"Rome": "IT", "Milan": "IT", "Oslo": "NO", "Paris": "FR", "Nice": "FR"}
@@ -251,3 +251,286 @@ def check(model, sample, frame):
         if isinstance(rule, Formula):  # missing where an input is, and only there: nothing here overflows
             inputs = sample[list(rule.expression.names)].isna().any(axis=1)
             assert (sample[rule.column].isna() == inputs).all()
+
+
+# Rejection, mending and refusing.
+
+FALSE_ALARM = 1e-6
+LOW_HIGH = Inequality("low", "high")
+
+
+def two_columns(shift, n_rows=800, dtype="float64"):
+    rng = np.random.default_rng(1)
+    low = pd.Series(rng.normal(100, 10, n_rows).round(1)).astype(dtype)
+    high = pd.Series((rng.normal(100 + shift, 10, n_rows)).round(1)).astype(dtype)
+    return pd.DataFrame({"low": low, "high": high, "side": rng.choice(["x", "y"], n_rows)})
+
+
+def test_kept_rows_are_draws_from_the_model_given_the_rule():
+    """Against the oracle: a great many draws of the model without the rule, thrown away by hand."""
+    table = two_columns(-10)
+    plain, ruled = fit(table, Schema()), fit(table, Schema(rules=[LOW_HIGH]))
+    oracle = plain.sample(60_000, random_state=0)
+    oracle = oracle[oracle["low"] <= oracle["high"]]
+    assert 0.1 < len(oracle) / 60_000 < 0.7  # there is something to reject
+    sample = ruled.sample(20_000, random_state=1)
+    for of in (lambda t: t["low"], lambda t: t["high"], lambda t: t["high"] - t["low"]):
+        assert stats.ks_2samp(of(sample), of(oracle)).pvalue > FALSE_ALARM
+
+
+def test_mended_rows_are_not(monkeypatch):
+    """The twin: the same comparison tells mended rows from kept ones."""
+    table = two_columns(-10)
+    plain, ruled = fit(table, Schema()), fit(table, Schema(rules=[LOW_HIGH]))
+    oracle = plain.sample(60_000, random_state=0)
+    oracle = oracle[oracle["low"] <= oracle["high"]]
+    monkeypatch.setattr(sampling, "MAX_ROUNDS", 0)
+    sample = ruled.sample(20_000, random_state=1)
+    assert (sample["low"] <= sample["high"]).all()
+    gaps = [t["high"] - t["low"] for t in (sample, oracle)]
+    assert stats.ks_2samp(*gaps).pvalue < FALSE_ALARM
+
+
+@pytest.mark.parametrize("shift", [-25, -60, -500])
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_columns_that_hardly_overlap_or_not_at_all(shift, strict, dtype):
+    model = fit(two_columns(shift, dtype=dtype), Schema(rules=[Inequality("low", "high", strict)]))
+    for conditions in (None, {"side": "x"}, {"low": (95, 105)}, {"high": (95 + shift, 105 + shift)}):
+        sample = model.sample(60, conditions=conditions, random_state=0)
+        assert len(sample) == 60
+        assert ((sample["low"] < sample["high"]) if strict else (sample["low"] <= sample["high"])).all()
+        for name, wanted in (conditions or {}).items():
+            assert satisfies(sample[name], wanted).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "Int64", "uint16"])
+def test_strict_chains_of_equal_whole_numbers(dtype):
+    values = np.random.default_rng(0).integers(1, 4, 600)
+    table = pd.DataFrame({name: pd.Series(values).astype(dtype) for name in "abcd"})
+    rules = [Inequality("c", "d", True), Inequality("a", "b", True), Inequality("b", "c", True)]
+    sample = fit(table, Schema(rules=rules)).sample(300, random_state=0)
+    assert (sample["a"] < sample["b"]).all()
+    assert (sample["b"] < sample["c"]).all()
+    assert (sample["c"] < sample["d"]).all()
+    assert sample.dtypes.equals(table.dtypes)
+
+
+def test_mended_rows_stay_within_declared_bounds_and_on_the_grid():
+    table = two_columns(-60)
+    schema = Schema({"low": Continuous(20, 160, decimals=1), "high": Continuous(0, 90, decimals=0)}, rules=[LOW_HIGH])
+    sample = fit(table.assign(high=table["high"].round()), schema).sample(200, random_state=0)
+    assert (sample["low"] <= sample["high"]).all()
+    assert sample["low"].between(20, 90).all()
+    assert sample["high"].between(20, 90).all()
+    assert (sample["high"] == sample["high"].round()).all()
+    assert np.allclose(sample["low"], sample["low"].round(1), rtol=0, atol=1e-12)
+
+
+def test_mended_times_keep_their_zone():
+    days = pd.Series(pd.date_range("2024-03-01", periods=600, freq="h", tz="Europe/Rome"))
+    table = pd.DataFrame({"start": days, "end": days - pd.Timedelta(days=90)})
+    sample = fit(table, Schema(rules=[Inequality("start", "end", strict=True)])).sample(50, random_state=0)
+    assert (sample["start"] < sample["end"]).all()
+    assert sample.dtypes.equals(table.dtypes)
+
+
+def test_conditions_that_leave_no_room_are_refused_in_words():
+    schema = Schema({"low": Continuous(60, 150), "high": Continuous(60, 150)}, rules=[LOW_HIGH])
+    model = fit(two_columns(0), schema)
+    with pytest.raises(ConditionError, match=r"(?s)rows that the model drew, 0 satisfy low <= high.*Widen"):
+        model.sample(5, conditions={"low": (110, 120), "high": (80, 90)}, random_state=0)
+    assert len(model.sample(5, conditions={"low": (110, 112), "high": (111, 120)}, random_state=0)) == 5
+
+
+def test_a_column_of_the_condition_is_never_mended():
+    model = fit(two_columns(-60), Schema(rules=[LOW_HIGH]))
+    sample = model.sample(40, conditions={"low": (100, 101)}, random_state=0)
+    assert sample["low"].between(100, 101).all()
+    assert (sample["high"] >= sample["low"]).all()
+    sample = model.sample(40, conditions={"high": (40, 41)}, random_state=0)
+    assert sample["high"].between(40, 41).all()
+    assert (sample["low"] <= sample["high"]).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_one_of_several_where_the_table_never_has_it(share):
+    """All are set in every row, or hardly any in some: one is kept, or set with another row's value."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "flag": rng.random(700) < max(share, 0.02),
+            "text": pd.Series(rng.choice(["x", "y"], 700)).where(rng.random(700) < max(share, 0.02)),
+            "count": pd.Series(rng.integers(1, 4, 700) * (rng.random(700) < max(share, 0.02))),
+        }
+    )
+    table.loc[0, "flag"], table.loc[1, "flag"] = True, False
+    schema = Schema({"text": Categorical(("x", "y"))}, rules=[OneOf(("flag", "text", "count"))])
+    schema = schema.declare(count=Continuous(0, 3))
+    model = fit(table, schema)
+    for conditions in (None, {"flag": False}, {"flag": True}):
+        sample = model.sample(200, conditions=conditions, random_state=0)
+        n_set = sample["flag"].astype(int) + sample["text"].notna() + (sample["count"] != 0)
+        assert (n_set == 1).all()
+        assert sample.dtypes.equals(table.dtypes)
+
+
+# Rules that reshape the table.
+
+
+def test_formulas_of_formulas_in_their_order():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"gross": 0.0, "net": 0.0, "unit price": rng.gamma(2, 10, 600).round(2), "n": 1})
+    table["n"] = rng.integers(1, 9, 600)
+    rules = [Formula("gross", "net * 1.2"), Formula("net", "`unit price` * n")]
+    model = fit(table, Schema({"gross": Continuous(decimals=2)}, rules=rules))
+    sample = model.sample(300, random_state=0)
+    assert list(model.encoder_.layout.names) == ["unit price", "n"]
+    assert np.array_equal(sample["net"], sample["unit price"] * sample["n"])
+    assert np.array_equal(sample["gross"], (sample["net"] * 1.2).round(2))
+    some = model.sample(100, conditions={"gross": (50, 60)}, random_state=0)
+    assert some["gross"].between(50, 60).all()
+    with pytest.raises(ConditionError, match="'gross'.*cannot be computed"):
+        model.condition_probability({"gross": (50, 60)})
+    with pytest.raises(ConditionError, match=r"'gross'.*must be a number"):
+        model.sample(5, conditions={"gross": "much"})
+
+
+def test_results_that_a_column_cannot_hold_are_not_sampled():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.integers(0, 20, 600), "b": rng.integers(0, 20, 600)})
+    table["ratio"], table["product"] = table["a"], (table["a"] % 6).astype("int8")
+    rules = [Formula("ratio", "a // b"), Formula("product", "a * b")]
+    schema = Schema({"ratio": Continuous(0, 5)}, rules=rules)
+    sample = fit(table, schema).sample(400, random_state=0)
+    assert sample.dtypes.equals(table.dtypes)
+    assert (sample["b"] > 0).all()  # whole numbers cannot be missing
+    assert sample["ratio"].between(0, 5).all()
+    assert (sample["product"] == sample["a"] * sample["b"]).all()  # no overflow
+
+
+def test_times_are_computed_too():
+    rng = np.random.default_rng(0)
+    start = pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**7, 600), unit="s"))
+    table = pd.DataFrame({"start": start, "hours": rng.integers(1, 50, 600)})
+    table["end"], table["seconds"] = start + pd.to_timedelta(table["hours"], unit="h"), table["hours"] * 3600.0
+    rules = [Formula("seconds", "end - start"), Formula("end", "start + hours * 3600")]
+    sample = fit(table, Schema(rules=rules)).sample(200, random_state=0)
+    assert (sample["end"] == sample["start"] + pd.to_timedelta(sample["hours"], unit="h")).all()
+    assert (sample["seconds"] == sample["hours"] * 3600).all()
+    assert sample.dtypes.equals(table.dtypes)
+
+
+def test_declared_combinations_with_missing_parts():
+    table = shop()[["city", "country", "quantity"]]
+    allowed = (*CITIES.items(), (None, "IT"))
+    model = fit(table, Schema(rules=[FixedCombinations(("city", "country"), allowed)]))
+    sample = model.sample(3_000, random_state=0)
+    seen = pairs(sample, ["city", "country"])
+    assert (None, "IT") in seen
+    assert seen <= {*allowed, (None, None)}
+    assert model.condition_probability({"city": None}) == pytest.approx(sample["city"].isna().mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("epsilon", [None, 1.0])
+def test_rare_combinations_are_never_sampled_and_never_made_up(epsilon):
+    table = shop(2_000)[["city", "country", "quantity"]].dropna()
+    table = pd.concat([table, pd.DataFrame({"city": ["Utopia"], "country": ["XX"], "quantity": [1]})])
+    table["quantity"] = table["quantity"].astype("int16")
+    model = fit(table, Schema(rules=[FixedCombinations(("country", "city"))]), epsilon)
+    seen = pairs(model.sample(5_000, random_state=0), ["city", "country"])
+    assert seen <= pairs(table, ["city", "country"])
+    assert ("Rome", "IT") in seen
+    if epsilon is not None:
+        assert ("Utopia", "XX") not in seen
+        with pytest.raises(ConditionError, match="'Utopia', which the model does not know"):
+            model.sample(5, conditions={"city": "Utopia"})
+
+
+def test_no_combination_released_is_said():
+    names = pd.Series([f"n{i}" for i in range(600)])
+    table = pd.DataFrame({"a": names, "b": names, "c": np.arange(600) % 7})
+    with pytest.raises(DataError, match="combination of 'a', 'b'|column .'a . b'. has no level"):
+        fit(table, Schema(rules=[FixedCombinations(("a", "b"))]), 1.0)
+
+
+def test_combinations_of_numbers_flags_and_categories_keep_their_data_types():
+    rng = np.random.default_rng(0)
+    code = rng.integers(1, 5, 700)
+    table = pd.DataFrame(
+        {
+            "code": code,
+            "rate": code / 8,
+            "flag": code > 2,
+            "maybe": pd.Series(code > 3).astype("boolean"),
+            "band": pd.Categorical(np.array(["lo", "mid", "hi", "top", "never"])[code - 1], ordered=True),
+            "small": pd.Series(code).astype("Int8"),
+            "other": rng.integers(0, 50, 700),
+        }
+    )
+    names = ["code", "rate", "flag", "maybe", "band", "small"]
+    model = fit(table, Schema(rules=[FixedCombinations(tuple(names))]), target="code")
+    sample = model.sample(400, random_state=0)
+    assert sample.dtypes.equals(table.dtypes)
+    assert pairs(sample, names) <= pairs(table, names)
+    some = model.sample(50, conditions={"small": (2, 3), "flag": True}, random_state=0)
+    assert (some["code"] == 3).all()
+    with pytest.raises(ConditionError, match="No row can satisfy|No value"):
+        model.sample(5, conditions={"code": 1, "flag": True})
+
+
+def test_ranges_narrow_what_is_learned():
+    table = two_columns(0)
+    model = fit(table, Schema(rules=[Range("low", 95, 100.5), Range("high", low=120)]))
+    sample = model.sample(500, random_state=0)
+    assert sample["low"].between(95, 100.5).all()
+    assert (sample["high"] >= 120).all()
+    assert model.schema_["low"] == Continuous()
+
+
+def test_a_computed_target_is_refused():
+    for parameters in ({"target": "total"}, {"condition_columns": ["total"]}):
+        with pytest.raises(ParameterError, match="learned, not computed"):
+            fit(shop(), SHOP_SCHEMA, **parameters)
+
+
+def test_the_frame_is_left_alone_and_rules_cost_nothing_but_a_column():
+    table = shop()
+    before = table.copy(deep=True)
+    model = fit(table, SHOP_SCHEMA)
+    pd.testing.assert_frame_equal(table, before)
+    assert model.schema_["total"] == Continuous(decimals=2)
+    assert model.feature_names_in_.tolist() == list(table.columns)
+    assert "total" not in model.encoder_.layout.names
+    assert "city + country" in model.encoder_.layout.names
+
+
+def test_private_rows_that_break_a_rule_say_nothing():
+    table = shop()
+    table["end"] = table["start"] - pd.Timedelta(days=1)
+    table["total"] = -5.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CTGAN(10.0, schema=SHOP_SCHEMA, steps=5, verbose=False, random_state=0, delta=1e-6).fit(table)
+
+
+def test_memory_is_bounded_by_the_batch(monkeypatch):
+    sizes = []
+    draw = sampling._Draws.raw
+    monkeypatch.setattr(sampling, "BATCH", 300)
+    monkeypatch.setattr(sampling._Draws, "raw", lambda self, n: (sizes.append(n), draw(self, n))[1])
+    model = fit(two_columns(0), Schema(rules=[LOW_HIGH]))
+    assert len(model.sample(2_000, random_state=0)) == 2_000
+    assert max(sizes) <= 300
+    assert math.fsum(sizes) > 2_000
+
+
+def test_text_forms_and_dates_as_text_are_computed_in_their_form():
+    from privsynth.transforms.reshape import written
+
+    numbers = np.array([1.5, np.nan, 20.0])
+    assert written(numbers, "object", Continuous(decimals=2, form="text")).tolist() == ["1.50", None, "20.00"]
+    assert [str(v) for v in written(numbers, "object", Continuous(decimals=1, form="decimal"))] == ["1.5", "None", "20.0"]
+    days = np.array([86400.0, np.nan, 0.0])
+    assert written(days, "object", Datetime(format="%d.%m.%Y")).tolist() == ["02.01.1970", None, "01.01.1970"]
+    assert [str(v) for v in written(days, "object", Datetime(format="date"))] == ["1970-01-02", "None", "1970-01-01"]
