@@ -71,7 +71,7 @@ def is_set(series: pd.Series, column: Column | None = None) -> npt.NDArray[np.bo
 
 
 def as_part(value: Any) -> Any:
-    """Return a part of a combination as JSON holds it: whole numbers as int, all that is missing or infinite as None."""
+    """Return a part of a combination as JSON holds it: whole numbers as int, missing and infinite ones as None."""
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from privsynth.rules import FixedCombinations, Formula, Inequality, OneOf, Range
 Columns = Mapping[str, Column]
 
 
-def rule_problems(rules: Sequence[Rule], columns: Columns, *, complete: bool) -> list[str]:
+def rule_problems(rules: Sequence[Rule], columns: Columns, *, table: Collection[str] | None = None) -> list[str]:
     """Return what is wrong with `rules`, in words; empty where nothing is.
 
     Parameters
@@ -23,11 +23,11 @@ def rule_problems(rules: Sequence[Rule], columns: Columns, *, complete: bool) ->
     rules : sequence of Rule
     columns : mapping of str to Column
         The columns that are known.
-    complete : bool
-        Whether these are all columns of the table, so that others are unknown.
+    table : collection of str, optional
+        The names of all columns of the table, where they are known.
     """
     return [
-        *_unknown(rules, columns, complete),
+        *_unknown(rules, columns, table),
         *_wrong_kinds(rules, columns),
         *_formula_problems(rules),
         *_bound_problems(rules, columns),
@@ -82,11 +82,11 @@ def _on_grid(bound: Any, decimals: int, *, up: bool) -> Any:
     return int(near) if decimals == 0 else round(near / step, decimals)
 
 
-def _unknown(rules: Sequence[Rule], columns: Columns, complete: bool) -> Iterator[str]:
+def _unknown(rules: Sequence[Rule], columns: Columns, table: Collection[str] | None) -> Iterator[str]:
     for rule in rules:
-        missing = [name for name in rule.columns if name not in columns]
-        if complete and missing:
-            yield f"the rule {rule} names columns that the table lacks: {missing}. The table has {list(columns)}"
+        missing = [] if table is None else [name for name in rule.columns if name not in table]
+        if missing:
+            yield f"the rule {rule} names columns that the table lacks: {missing}. The table has {list(table or ())}"
         keys = [name for name in rule.columns if isinstance(columns.get(name), Identifier)]
         if keys:
             yield f"the rule {rule} names identifiers, which are made up anew: {keys}. Declare another kind for them"
@@ -103,9 +103,9 @@ def _wrong_kinds(rules: Sequence[Rule], columns: Columns) -> Iterator[str]:
             if bad:
                 yield f"the rule {rule} needs numbers, durations or times: {_kinds(bad, known)}"
         elif isinstance(rule, FixedCombinations):
-            bad = [name for name, column in known.items() if isinstance(column, Datetime)]
+            bad = [name for name, column in known.items() if isinstance(column, Datetime) or _is_written(column)]
             if bad:
-                yield f"the rule {rule} needs levels or numbers: {_kinds(bad, known)}. Declare them Categorical"
+                yield f"the rule {rule} needs levels or plain numbers: {_kinds(bad, known)}. Declare them Categorical"
 
 
 def _not_ordered(rule: Inequality | Range, known: Columns) -> Iterator[str]:
@@ -208,7 +208,9 @@ def _part_problems(rule: FixedCombinations, name: str, column: Column | None, va
         yield f"the rule {rule} allows missing values in {name!r}, which is declared without. Set nullable=True"
     present = values - {None}
     if isinstance(column, Continuous):
-        bad = [v for v in present if isinstance(v, (str, bool)) or (column.decimals == 0 and v != int(v))]
+        low, high = (-np.inf if column.low is None else column.low), (np.inf if column.high is None else column.high)
+        bad = [v for v in present if isinstance(v, (str, bool)) or not low <= v <= high]
+        bad += [v for v in present if isinstance(v, float) and column.decimals == 0]
     elif isinstance(column, Boolean):
         bad = [v for v in present if v not in (True, False)]
     else:
@@ -236,6 +238,11 @@ def _is_number(column: Column) -> bool:
     if isinstance(column, Categorical) and column.categories is not None:
         return not any(isinstance(level, str) for level in column.categories)
     return isinstance(column, (Continuous, Datetime, Boolean))
+
+
+def _is_written(column: Column) -> bool:
+    """Whether numbers are held as text or as Decimal objects."""
+    return isinstance(column, Continuous) and column.form != "number"
 
 
 def _dated(rules: list[Range]) -> bool:

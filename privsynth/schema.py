@@ -97,7 +97,7 @@ class Schema(Mapping[str, Column]):
             if unit is None:
                 problems.append("max_rows_per_unit needs a privacy_unit: name the column of the person")
         if not problems:
-            problems = rule_problems(self.rules, self._columns, complete=False)
+            problems = rule_problems(self.rules, self._columns)
         _raise_together(problems)
 
     def __getitem__(self, name: str) -> Column:
@@ -165,7 +165,7 @@ class Schema(Mapping[str, Column]):
         >>> Schema({"age": Continuous(), "sex": Boolean()}).check(pd.DataFrame({"age": ["x"]}))  # doctest: +ELLIPSIS
         ["The schema declares columns that the table lacks: ['sex']...", "Column 'age' is declared Continuous, ..."]
         """
-        return _resolve(self, frame)[1]
+        return _sentences(_resolve(self, frame)[1])
 
     @classmethod
     def from_dtypes(cls, frame: pd.DataFrame) -> Schema:
@@ -266,7 +266,7 @@ def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, 
 def _resolve(declared: Schema, frame: pd.DataFrame) -> tuple[dict[str, Column], list[str]]:
     """Return the columns of `frame` as declared or as their data types say, and all problems on the way."""
     columns, problems = _resolve_columns(declared, frame)
-    problems += rule_problems(declared.rules, {**declared, **columns}, complete=True)
+    problems += rule_problems(declared.rules, {**declared, **columns}, table=list(frame.columns))
     unit = declared.privacy_unit
     if unit is not None and unit not in frame.columns:
         problems.append(f"The privacy_unit {unit!r} is no column of the table. It has {list(frame.columns)}")
@@ -312,9 +312,14 @@ def _unlearnable(found: list[str]) -> str:
 
 def _raise_together(problems: list[str]) -> None:
     """Raise all problems as one error, if there are any."""
-    ends = [problem[0].upper() + problem[1:].rstrip(".") + "." for problem in problems]
-    if len(ends) == 1:
-        raise SchemaError(ends[0])
-    if ends:
-        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(ends, start=1))
-        raise SchemaError(f"There are {len(ends)} problems:\n{listed}")
+    said = _sentences(problems)
+    if len(said) == 1:
+        raise SchemaError(said[0])
+    if said:
+        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(said, start=1))
+        raise SchemaError(f"There are {len(said)} problems:\n{listed}")
+
+
+def _sentences(problems: list[str]) -> list[str]:
+    named = [problem.split(" ", 1)[0].isalpha() for problem in problems]  # a parameter's name keeps its case
+    return [(p[0].upper() if n else p[0]) + p[1:].rstrip(".") + "." for p, n in zip(problems, named, strict=True)]

@@ -204,6 +204,8 @@ def cases(draw):
         Formula("sum", "a + 2 * `b`"),
         *([Formula("twice", "round(2 * (a + b) - c ** 0)"), Inequality("a", "twice")] if whole else []),
         Range("sum", high=200),
+        Range("t", "2023-10-15 12:00"),
+        Range("u", high="2024-01-10"),
     ]
     rules = tuple(rule for rule in pool if draw(st.booleans()))
     if not any(isinstance(rule, Formula) and rule.column == "twice" for rule in rules):
@@ -214,15 +216,31 @@ def cases(draw):
     return frame, rules
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(cases(), st.sampled_from([None, 10.0]), st.data())
+anything = given(cases(), st.sampled_from([None, 10.0]), st.data())
+QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+
+
+@settings(max_examples=20, **QUIET)
+@anything
 def test_any_rules_on_any_frame(case, epsilon, data):
+    samples_keep_the_rules(case, epsilon, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, **QUIET)
+@anything
+def test_any_rules_on_many_frames(case, epsilon, data):
+    samples_keep_the_rules(case, epsilon, data)
+
+
+def samples_keep_the_rules(case, epsilon, data):
     frame, rules = case
     schema = Schema(rules=rules)
     model = None
     with contextlib.suppress(DataError):  # columns that noise hides, named with what to do
         model = fit(frame, schema, epsilon)
     if model is None:
+        assert epsilon is not None
         return
     sample = model.sample(200, random_state=0)
     check(model, sample, frame)
@@ -390,7 +408,7 @@ def test_formulas_of_formulas_in_their_order():
     assert np.array_equal(sample["gross"], (sample["net"] * 1.2).round(2))
     some = model.sample(100, conditions={"gross": (50, 60)}, random_state=0)
     assert some["gross"].between(50, 60).all()
-    with pytest.raises(ConditionError, match="'gross'.*cannot be computed"):
+    with pytest.raises(ConditionError, match=r"'gross'.*cannot be computed"):
         model.condition_probability({"gross": (50, 60)})
     with pytest.raises(ConditionError, match=r"'gross'.*must be a number"):
         model.sample(5, conditions={"gross": "much"})
@@ -450,7 +468,7 @@ def test_rare_combinations_are_never_sampled_and_never_made_up(epsilon):
 def test_no_combination_released_is_said():
     names = pd.Series([f"n{i}" for i in range(600)])
     table = pd.DataFrame({"a": names, "b": names, "c": np.arange(600) % 7})
-    with pytest.raises(DataError, match="combination of 'a', 'b'|column .'a . b'. has no level"):
+    with pytest.raises(DataError, match=r"combination of 'a', 'b'|column .'a . b'. has no level"):
         fit(table, Schema(rules=[FixedCombinations(("a", "b"))]), 1.0)
 
 
@@ -475,7 +493,7 @@ def test_combinations_of_numbers_flags_and_categories_keep_their_data_types():
     assert pairs(sample, names) <= pairs(table, names)
     some = model.sample(50, conditions={"small": (2, 3), "flag": True}, random_state=0)
     assert (some["code"] == 3).all()
-    with pytest.raises(ConditionError, match="No row can satisfy|No value"):
+    with pytest.raises(ConditionError, match=r"No row can satisfy|No value"):
         model.sample(5, conditions={"code": 1, "flag": True})
 
 
@@ -530,7 +548,11 @@ def test_text_forms_and_dates_as_text_are_computed_in_their_form():
 
     numbers = np.array([1.5, np.nan, 20.0])
     assert written(numbers, "object", Continuous(decimals=2, form="text")).tolist() == ["1.50", None, "20.00"]
-    assert [str(v) for v in written(numbers, "object", Continuous(decimals=1, form="decimal"))] == ["1.5", "None", "20.0"]
+    assert [str(v) for v in written(numbers, "object", Continuous(decimals=1, form="decimal"))] == [
+        "1.5",
+        "None",
+        "20.0",
+    ]
     days = np.array([86400.0, np.nan, 0.0])
     assert written(days, "object", Datetime(format="%d.%m.%Y")).tolist() == ["02.01.1970", None, "01.01.1970"]
     assert [str(v) for v in written(days, "object", Datetime(format="date"))] == ["1970-01-02", "None", "1970-01-01"]
