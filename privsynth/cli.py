@@ -28,6 +28,7 @@ from privsynth.evaluation import Evaluation, evaluate
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.ledger import Ledger
 from privsynth.report import render_html
+from privsynth.rules import Formula
 from privsynth.schema import Continuous, Datetime, Schema
 from privsynth.synthesizers import CTGAN, load
 from privsynth.tables import check_writable, read_table, write_table
@@ -242,7 +243,7 @@ def sample(
     """
     _check_output(output, model, endings=(".csv", ".parquet", ".pq"))
     loaded = load(model)
-    conditions = parse_where(where or [], loaded.encoder_.columns)
+    conditions = parse_where(where or [], loaded.learned_columns)
     write_table(loaded.sample(rows, conditions=conditions, random_state=random_state), output)
     typer.echo(f"Wrote {rows:,} synthetic rows to {output}.")
 
@@ -298,7 +299,8 @@ def inspect(
         certificate.verify()
         typer.echo(json.dumps(certificate.to_dict(), indent=2))
         return
-    learned = {column.name: _describe(column) for column in loaded.encoder_.columns}
+    learned = {column.name: _describe(column) for column in loaded.learned_columns}
+    learned |= {rule.column: f"computed: {rule}" for rule in loaded.schema_.rules if isinstance(rule, Formula)}
     rows = [(name, c.kind, learned.get(name, "not read; made up anew")) for name, c in loaded.schema_.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     typer.echo("\n".join(f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows))

@@ -7,17 +7,18 @@ rows. Without one, `fit` takes only names and data types as public and discovers
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from privsynth.errors import PrivsynthWarning, SchemaError
+from privsynth._rule_check import rule_problems
+from privsynth.errors import ParameterError, PrivsynthWarning, SchemaError
 from privsynth.kinds import (
     KINDS,
     Boolean,
@@ -29,9 +30,21 @@ from privsynth.kinds import (
     column_of,
     misfit,
 )
-from privsynth.rules import Rule
+from privsynth.rules import RULES, Rule
+from privsynth.schema_html import as_html, as_text
+from privsynth.schema_json import Parts, read_schema, write_schema
 
-__all__ = ["Boolean", "Categorical", "Column", "Continuous", "Datetime", "Identifier", "Schema", "resolve_schema"]
+__all__ = [
+    "Boolean",
+    "Categorical",
+    "Column",
+    "Continuous",
+    "Datetime",
+    "Identifier",
+    "Schema",
+    "as_schema",
+    "resolve_schema",
+]
 
 
 class Schema(Mapping[str, Column]):
@@ -68,12 +81,34 @@ class Schema(Mapping[str, Column]):
         self.rules = tuple(rules)
         self.privacy_unit = privacy_unit
         self.max_rows_per_unit = max_rows_per_unit
-        for name, column in self._columns.items():
-            if not isinstance(column, tuple(KINDS.values())):
-                raise SchemaError(
-                    f"Column {name!r} must be declared as one of {', '.join(k.__name__ for k in KINDS.values())}. "
-                    f"Got {column!r}."
-                )
+        self._check()
+
+    def _check(self) -> None:
+        """Raise `SchemaError` with everything that is wrong, as far as it can be told without a table."""
+        kinds = ", ".join(k.__name__ for k in KINDS.values())
+        problems = [
+            f"Column {name!r} must be declared as one of {kinds}. Got {column!r}"
+            for name, column in self._columns.items()
+            if not isinstance(column, tuple(KINDS.values()))
+        ]
+        problems += [
+            f"A rule must be one of those in privsynth.rules. Got {rule!r}"
+            for rule in self.rules
+            if type(rule) not in RULES.values()
+        ]
+        unit, most = self.privacy_unit, self.max_rows_per_unit
+        if unit is not None and (not isinstance(unit, str) or not unit):
+            problems.append(f"privacy_unit must be the name of a column. Got {unit!r}")
+        if most is not None:
+            if isinstance(most, bool) or not isinstance(most, Integral) or most < 1:
+                problems.append(f"max_rows_per_unit must be an integer >= 1. Got {most!r}")
+            else:
+                self.max_rows_per_unit = int(most)
+            if unit is None:
+                problems.append("max_rows_per_unit needs a privacy_unit: name the column of the person")
+        if not problems:
+            problems = rule_problems(self.rules, self._columns)
+        _raise_together(problems)
 
     def __getitem__(self, name: str) -> Column:
         return self._columns[name]
@@ -84,9 +119,28 @@ class Schema(Mapping[str, Column]):
     def __len__(self) -> int:
         return len(self._columns)
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Schema):
+            return dict(self) == dict(other) and self._terms == other._terms
+        return isinstance(other, Mapping) and dict(self) == dict(other) and self._terms == Schema()._terms
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self._columns.items()), self._terms))
+
     def __repr__(self) -> str:
-        lines = [f"    {name!r}: {column!r}," for name, column in self._columns.items()]
-        return "\n".join(["Schema({", *lines, "})"])
+        return as_text(self._parts)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._parts)
+
+    @property
+    def _terms(self) -> tuple[Any, ...]:
+        """All but the columns."""
+        return self.rules, self.privacy_unit, self.max_rows_per_unit
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self._columns, *self._terms)
 
     def declare(self, **columns: Column) -> Schema:
         """Return a schema with `columns` added or replaced.
@@ -102,6 +156,27 @@ class Schema(Mapping[str, Column]):
             columns, rules=self.rules, privacy_unit=self.privacy_unit, max_rows_per_unit=self.max_rows_per_unit
         )
 
+    def with_rules(self, *rules: Rule) -> Schema:
+        """Return a schema with `rules` (`privsynth.rules`) added to its own."""
+        return Schema(
+            self._columns,
+            rules=tuple(dict.fromkeys((*self.rules, *rules))),
+            privacy_unit=self.privacy_unit,
+            max_rows_per_unit=self.max_rows_per_unit,
+        )
+
+    def with_unit(self, column: str | None, max_rows: int | None = None) -> Schema:
+        """Return a schema whose guarantee is for the persons named by `column`, with all of their rows."""
+        return Schema(self._columns, rules=self.rules, privacy_unit=column, max_rows_per_unit=max_rows)
+
+    def check(self, frame: pd.DataFrame) -> list[str]:
+        """Return everything that keeps `frame` from being learned under this schema; names and data types only.
+
+        >>> Schema({"age": Continuous(), "sex": Boolean()}).check(pd.DataFrame({"age": ["x"]}))  # doctest: +ELLIPSIS
+        ["The schema declares columns that the table lacks: ['sex']...", "Column 'age' is declared Continuous, ..."]
+        """
+        return _sentences(_resolve(self, frame)[1])
+
     @classmethod
     def from_dtypes(cls, frame: pd.DataFrame) -> Schema:
         """Return what names and data types alone say; values are not looked at."""
@@ -113,10 +188,7 @@ class Schema(Mapping[str, Column]):
             else:
                 columns[str(name)] = column
         if problems:
-            raise SchemaError(
-                f"These columns cannot be learned from: {'; '.join(problems)}. Convert them to numbers, strings, "
-                "booleans, categories or datetimes, or drop them."
-            )
+            raise SchemaError(_unlearnable(problems))
         return cls(columns)
 
     @classmethod
@@ -151,36 +223,25 @@ class Schema(Mapping[str, Column]):
         return cls(columns)
 
     def to_json(self) -> str:
-        """Return JSON, a column a line."""
-        lines = [
-            f"  {json.dumps(name)}: {json.dumps({'kind': c.kind, **_compact(c)})}" for name, c in self._columns.items()
-        ]
-        return '{"columns": {\n' + ",\n".join(lines) + "\n}}\n"
+        """Return JSON, a column a line and a rule a line."""
+        return write_schema(self._parts)
 
     @classmethod
     def from_json(cls, text: str) -> Schema:
-        """Read `to_json` back, or SDV's metadata JSON (V1 and single-table METADATA_SPEC V1)."""
+        """Read `to_json` back, or SDV's metadata JSON (V1 and single-table METADATA_SPEC V1).
+
+        Of SDV's constraints those that are rules here are kept; a warning names the others.
+        """
+        parts = read_schema(text)
         try:
-            data = json.loads(text)
-            if not isinstance(data, dict):
-                raise ValueError("not an object")
-            if "tables" in data:
-                if len(data["tables"]) != 1:
-                    raise ValueError("metadata of several tables")
-                data = next(iter(data["tables"].values()))
-            columns = data["columns"]
-            key = data.get("primary_key")
             return cls(
-                {
-                    str(name): _column_from_sdv(entry, name == key) if "sdtype" in entry else _column_from_dict(entry)
-                    for name, entry in columns.items()
-                }
+                parts.columns,
+                rules=parts.rules,
+                privacy_unit=parts.privacy_unit,
+                max_rows_per_unit=parts.max_rows_per_unit,
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise SchemaError(
-                f"This is neither a privsynth schema nor SDV metadata ({type(error).__name__}: {error}). "
-                'A schema looks like {"columns": {"age": {"kind": "continuous", "low": 0, "high": 120}}}.'
-            ) from error
+        except ParameterError as error:
+            raise SchemaError(f"The schema cannot be used: {error}") from error
 
     @classmethod
     def read(cls, path: str | Path) -> Schema:
@@ -193,29 +254,61 @@ class Schema(Mapping[str, Column]):
         return cls.from_json(text)
 
 
+def as_schema(declared: Schema | Mapping[str, Column] | str | Path | None) -> Schema:
+    """Return what was declared as a schema; None declares nothing.
+
+    Raises
+    ------
+    SchemaError
+        For anything that is none, and for a file that cannot be read.
+    """
+    if isinstance(declared, (str, Path)):
+        declared = Schema.read(declared)
+    if declared is not None and not isinstance(declared, Mapping):
+        raise SchemaError(f"A schema is a Schema, a mapping of names to columns, or a path. Got {declared!r}.")
+    return declared if isinstance(declared, Schema) else Schema(declared)
+
+
 def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, frame: pd.DataFrame) -> Schema:
     """Complete a declaration with what the data types of `frame` say.
 
     Raises
     ------
     SchemaError
-        When a declared column is missing from the frame or does not fit its data type.
+        When a declared column is missing from the frame, does not fit its data type, or a rule cannot be kept: with
+        all problems at once.
     """
-    if isinstance(declared, (str, Path)):
-        declared = Schema.read(declared)
-    if declared is not None and not isinstance(declared, Mapping):
-        raise SchemaError(f"A schema is a Schema, a mapping of names to columns, or a path. Got {declared!r}.")
-    declared = declared if isinstance(declared, Schema) else Schema(declared)
+    declared = as_schema(declared)
+    columns, problems = _resolve(declared, frame)
+    _raise_together(problems)
+    return declared.with_columns(columns)
+
+
+def _resolve(declared: Schema, frame: pd.DataFrame) -> tuple[dict[str, Column], list[str]]:
+    """Return the columns of `frame` as declared or as their data types say, and all problems on the way."""
+    columns, problems = _resolve_columns(declared, frame)
+    problems += rule_problems(declared.rules, {**declared, **columns}, table=list(frame.columns))
+    unit = declared.privacy_unit
+    if unit is not None and unit not in frame.columns:
+        problems.append(f"The privacy_unit {unit!r} is no column of the table. It has {list(frame.columns)}")
+    return columns, problems
+
+
+def _resolve_columns(declared: Schema, frame: pd.DataFrame) -> tuple[dict[str, Column], list[str]]:
+    """Return the columns that fit, and what is wrong with the others."""
+    problems: list[str] = []
     missing = [name for name in declared if name not in frame.columns]
     if missing:
-        raise SchemaError(
-            f"The schema declares columns that the table lacks: {missing}. The table has {list(frame.columns)}."
+        problems.append(
+            f"The schema declares columns that the table lacks: {missing}. The table has {list(frame.columns)}"
         )
-    rest = [name for name in frame.columns if name not in declared]
-    found = Schema.from_dtypes(frame[rest])
-    columns: dict[str, Column] = {name: declared[name] if name in declared else found[name] for name in frame.columns}
-    for name, column in columns.items():
+    columns: dict[str, Column] = {}
+    for name in frame.columns:
         dtype = frame.dtypes[name]
+        column = declared[name] if name in declared else column_of(dtype)
+        if column is None:
+            problems.append(_unlearnable([f"{name!r} has dtype {dtype}"]))
+            continue
         remedy = misfit(column, dtype)
         if (
             isinstance(column, Boolean)
@@ -224,37 +317,30 @@ def resolve_schema(declared: Schema | Mapping[str, Column] | str | Path | None, 
         ):
             remedy = "It holds strings: convert it to booleans first, or declare it Categorical."
         if remedy:
-            kind = type(column).__name__
-            raise SchemaError(f"Column {name!r} is declared {kind}, but has dtype {dtype}. {remedy}")
+            problems.append(f"Column {name!r} is declared {type(column).__name__}, but has dtype {dtype}. {remedy}")
         if isinstance(column, Continuous) and pd.api.types.is_integer_dtype(dtype):
-            nullable = bool(pd.api.types.is_extension_array_dtype(dtype))
-            columns[name] = replace(column, decimals=0, nullable=nullable)
-    return declared.with_columns(columns)
+            column = replace(column, decimals=0, nullable=bool(pd.api.types.is_extension_array_dtype(dtype)))
+        columns[name] = column
+    return columns, problems
 
 
-def _compact(column: Column) -> dict[str, Any]:
-    """Return the fields that differ from their defaults."""
-    defaults = {f.name: f.default for f in fields(column)}
-    return {k: v for k, v in asdict(column).items() if v != defaults[k]}
+def _unlearnable(found: list[str]) -> str:
+    return (
+        f"These columns cannot be learned from: {'; '.join(found)}. Convert them to numbers, strings, "
+        "booleans, categories or datetimes, or drop them."
+    )
 
 
-def _column_from_dict(entry: dict[str, Any]) -> Column:
-    entry = dict(entry)
-    kind = KINDS[entry.pop("kind")]
-    if isinstance(entry.get("categories"), list):
-        entry["categories"] = tuple(entry["categories"])
-    return kind(**entry)
+def _raise_together(problems: list[str]) -> None:
+    """Raise all problems as one error, if there are any."""
+    said = _sentences(problems)
+    if len(said) == 1:
+        raise SchemaError(said[0])
+    if said:
+        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(said, start=1))
+        raise SchemaError(f"There are {len(said)} problems:\n{listed}")
 
 
-def _column_from_sdv(entry: dict[str, Any], is_key: bool) -> Column:
-    """Map SDV's sdtype; personal data (names, e-mails, ...) becomes an identifier."""
-    sdtype = entry["sdtype"]
-    if sdtype == "numerical" and not is_key:
-        whole = str(entry.get("computer_representation", "")).lower().startswith(("int", "uint"))
-        return Continuous(decimals=0 if whole else None)
-    simple: dict[str, Column] = {
-        "categorical": Categorical(),
-        "boolean": Boolean(nullable=True),
-        "datetime": Datetime(),
-    }
-    return Identifier() if is_key else simple.get(sdtype, Identifier())
+def _sentences(problems: list[str]) -> list[str]:
+    named = [problem.split(" ", 1)[0].isalpha() for problem in problems]  # a parameter's name keeps its case
+    return [(p[0].upper() if n else p[0]) + p[1:].rstrip(".") + "." for p, n in zip(problems, named, strict=True)]

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsynth.errors import ParameterError, PrivsynthWarning, SchemaError
+from privsynth.rules import FixedCombinations, Inequality, OneOf, Range
 from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, Schema, resolve_schema
 
 levels = st.one_of(
@@ -126,6 +128,180 @@ def test_declaring_never_warns():
         resolve_schema({"a": Continuous(0, 1)}, pd.DataFrame({"a": [0.5]}))
 
 
+# Written for people, written for machines.
+
+FULL = Schema(
+    {"age": Continuous(17, 90, decimals=0), "sex": Categorical(("F", "M")), "paid on": Datetime(), "id": Identifier()},
+    rules=[Range("age", 18), FixedCombinations(("sex", "city"), (("F", "Rome"), ("M", None)))],
+    privacy_unit="id",
+    max_rows_per_unit=5,
+)
+
+
+def test_the_text_for_people_is_aligned():
+    assert repr(FULL).splitlines() == [
+        "Schema of 4 columns",
+        "  'age'      Continuous   low=17, high=90, decimals=0",
+        "  'sex'      Categorical  categories=('F', 'M')",
+        "  'paid on'  Datetime",
+        "  'id'       Identifier",
+        "rules",
+        "  age >= 18",
+        "  fixed combinations of sex, city (2 declared)",
+        "privacy unit: 'id', at most 5 rows each",
+    ]
+    assert repr(Schema({"a": Boolean()})).splitlines() == ["Schema of 1 column", "  'a'  Boolean"]
+    assert repr(Schema()) == "Schema of 0 columns"
+    many = repr(Schema({"a": Categorical(tuple(range(10_000)))}))
+    assert len(many) < 200
+    assert "10000 in all" in many
+    assert len(repr(Schema({"a": Categorical(("x" * 10_000, "y"))}))) < 300
+
+
+HOSTILE = "<script>alert(1)</script>&\"'\n"
+
+
+def test_the_table_for_notebooks_is_escaped():
+    rules = [FixedCombinations((HOSTILE, "b")), Range(HOSTILE + "c", 0)]
+    html = Schema({HOSTILE: Categorical((HOSTILE, "x"))}, rules=rules).with_unit(HOSTILE)._repr_html_()
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") == 5
+    assert html.count("<tr>") == 2
+    root = ElementTree.fromstring(f"<div>{html}</div>")
+    assert [cell.text for cell in root.iter("td")][1] == "Categorical"
+    assert len(list(root.iter("li"))) == 2
+    plain = Schema({"a": Boolean()})._repr_html_()
+    assert "Rules" not in plain
+    assert "privacy unit" not in plain
+
+
+def test_json_has_a_line_a_column_and_a_line_a_rule():
+    text = FULL.to_json()
+    assert Schema.from_json(text) == FULL
+    assert text.splitlines()[0] == '{"columns": {'
+    assert text.splitlines()[6:10] == [
+        '"rules": [',
+        '  {"rule": "range", "column": "age", "low": 18},',
+        '  {"rule": "fixed combinations", "columns": ["sex", "city"], "allowed": [["F", "Rome"], ["M", null]]}',
+        "],",
+    ]
+    assert text.splitlines()[10:] == ['"privacy_unit": "id",', '"max_rows_per_unit": 5}']
+    assert set(json.loads(Schema({"a": Boolean()}).to_json())) == {"columns"}
+    more = FULL.declare(age=Continuous(0, 99)).to_json().splitlines()
+    assert sum(a != b for a, b in zip(text.splitlines(), more, strict=True)) == 1
+    assert Schema.from_json('{"columns": {"a": {"kind": "boolean"}}}') == Schema({"a": Boolean()})
+
+
+def test_equality_and_hash():
+    columns = {"a": Boolean(), "b": Continuous()}
+    plain, ruled = Schema(columns), Schema(columns, rules=[Range("b", 0)])
+    assert plain == columns
+    assert plain == Schema(dict(reversed(columns.items())))
+    assert ruled == Schema(columns).with_rules(Range("b", 0))
+    assert len({plain, Schema(columns), ruled, ruled.with_rules(), ruled.with_rules(Range("b", 0))}) == 2
+    assert ruled != plain
+    assert ruled != columns
+    assert plain != plain.with_unit("a")
+    assert plain.with_unit("a") != plain.with_unit("a", 3)
+    assert plain.with_unit("a").with_unit(None) == plain
+    assert plain != 3
+
+
+def test_rules_and_unit_are_kept_on_the_way():
+    schema = Schema(rules=[Range("b", 0)]).with_unit("who", 3).declare(b=Continuous()).with_rules(Range("a", 1))
+    assert schema.rules == (Range("b", 0), Range("a", 1))
+    assert (schema.privacy_unit, schema.max_rows_per_unit) == ("who", 3)
+    frame = pd.DataFrame({"who": ["x", "y"], "a": [1, 2], "b": [0.5, 1.5]})
+    resolved = resolve_schema(schema, frame)
+    assert resolved._terms == schema._terms
+    assert schema.check(frame) == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "most", "words"),
+    [
+        (3, None, "privacy_unit must be the name of a column. Got 3"),
+        ("", None, "privacy_unit must be the name of a column"),
+        (None, 3, "max_rows_per_unit needs a privacy_unit"),
+        ("a", 0, "max_rows_per_unit must be an integer >= 1. Got 0"),
+        ("a", True, "max_rows_per_unit must be an integer >= 1"),
+        ("a", 2.5, "max_rows_per_unit must be an integer >= 1"),
+    ],
+)
+def test_units_that_are_none(unit, most, words):
+    with pytest.raises(SchemaError) as caught:
+        Schema(privacy_unit=unit, max_rows_per_unit=most)
+    assert words in str(caught.value)
+    with pytest.raises(SchemaError) as caught:
+        Schema.from_json(json.dumps({"columns": {}, "privacy_unit": unit, "max_rows_per_unit": most}))
+    assert words in str(caught.value)
+
+
+def test_everything_wrong_with_a_frame_is_said():
+    frame = pd.DataFrame({"a": ["x"], "b": [1], "odd": pd.Series([1j])})
+    problems = Schema({"a": Continuous(), "b": Datetime(), "c": Boolean()}).with_unit("d").check(frame)
+    assert len(problems) == 5
+    for words, problem in zip(["['c']", "'a' is decl", "'b' is decl", "'odd' has dtype", "'d'"], problems, strict=True):
+        assert words in problem
+        assert problem.endswith(".")
+
+
+def sdv(*constraints):
+    columns = {name: {"sdtype": "numerical"} for name in "abc"} | {"x": {"sdtype": "categorical"}}
+    made = [{"constraint_class": kind, "constraint_parameters": given} for kind, given in constraints]
+    return json.dumps({"columns": columns, "constraints": made})
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "rules"),
+    [
+        ("Inequality", {"low_column_name": "a", "high_column_name": "b"}, [Inequality("a", "b")]),
+        (
+            "Inequality",
+            {"low_column_name": "a", "high_column_name": "b", "strict_boundaries": True},
+            [Inequality("a", "b", True)],
+        ),
+        (
+            "Range",
+            {"low_column_name": "a", "middle_column_name": "b", "high_column_name": "c", "strict_boundaries": False},
+            [Inequality("a", "b"), Inequality("b", "c")],
+        ),
+        (
+            "ScalarRange",
+            {"column_name": "a", "low_value": 0, "high_value": 9, "strict_boundaries": False},
+            [Range("a", 0, 9)],
+        ),
+        ("ScalarInequality", {"column_name": "a", "relation": ">=", "value": 3}, [Range("a", 3)]),
+        (
+            "ScalarInequality",
+            {"column_name": "d", "relation": "<", "value": "2024-01-02"},
+            [Range("d", high="2024-01-01T23:59:59")],
+        ),
+        ("Positive", {"column_name": "a", "strict_boundaries": True}, [Range("a", 5e-324)]),
+        ("Negative", {"column_name": "a"}, [Range("a", high=0)]),
+        ("FixedCombinations", {"column_names": ["x", "a"]}, [FixedCombinations(("x", "a"))]),
+        ("OneHotEncoding", {"column_names": ["a", "b"]}, [OneOf(("a", "b"))]),
+    ],
+)
+def test_sdv_constraints_that_are_rules(kind, given, rules):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Schema.from_json(sdv((kind, given))).rules == tuple(rules)
+
+
+def test_a_strict_end_excludes_whole_numbers_too():
+    given = {"column_name": "a", "low_value": 0, "high_value": 9}
+    rule = Schema.from_json(sdv(("ScalarRange", given))).rules[0]
+    assert rule.holds(pd.DataFrame({"a": [0, 1, 8, 9]})).tolist() == [False, True, True, False]
+    assert rule.holds(pd.DataFrame({"a": [0.0, 1e-300, 8.99, 9]})).tolist() == [False, True, True, False]
+
+
+def test_sdv_constraints_without_a_counterpart_are_named():
+    text = sdv(("Unique", {"column_names": ["a"]}), ("Positive", {"column_name": "a"}), ("Mine", {}))
+    with pytest.warns(PrivsynthWarning, match=r"are ignored: Unique, Mine\."):
+        assert Schema.from_json(text).rules == (Range("a", 0),)
+
+
 SDV_COLUMNS = {
     "id": {"sdtype": "id", "regex_format": "[a-z]{3}"},
     "age": {"sdtype": "numerical", "computer_representation": "Int64"},
@@ -173,6 +349,19 @@ def test_sdv_metadata(nested, tmp_path):
         '{"columns": {"a": {"kind": "categorical", "categories": "abc"}}}',
         '{"columns": {"a": {"kind": "categorical", "categories": [null]}}}',
         '{"columns": {"a": {"kind": "datetime", "low": "soon"}}}',
+        '{"columns": {}, "rules": {}}',
+        '{"columns": {}, "rules": [3]}',
+        '{"columns": {}, "rules": [{"rule": "magic"}]}',
+        '{"columns": {}, "rules": [{"rule": ["one of"]}]}',
+        '{"columns": {}, "rules": [{"rule": "inequality", "low": "a"}]}',
+        '{"columns": {}, "rules": [{"rule": "inequality", "low": "a", "high": ["b"]}]}',
+        '{"columns": {}, "rules": [{"rule": "range", "column": "a", "low": 1e999}]}',
+        '{"columns": {}, "rules": [{"rule": "formula", "column": "a", "formula": "__import__(1)"}]}',
+        '{"columns": {}, "rules": [{"rule": "one of", "columns": ["a", {}]}]}',
+        '{"columns": {}, "rules": [{"rule": "fixed combinations", "columns": ["a", "b"], "allowed": [[{}, 1]]}]}',
+        '{"columns": {}, "rules": [{"rule": "fixed combinations", "columns": ["a", "b"], "allowed": {"a": 1}}]}',
+        '{"columns": {}, "constraints": [{"constraint_class": "Inequality", "constraint_parameters": {}}]}',
+        '{"columns": {}, "constraints": ["Inequality"]}',
         '{"tables": {}}',
         '{"tables": {"a": {"columns": {}}, "b": {"columns": {}}}}',
         '{"tables": [{"columns": {}}]}',

@@ -13,7 +13,7 @@ import privsynth
 ROOT = Path(privsynth.__file__).parent
 FLOORS = [  # on each floor the flats: parts that may see each other (without circles) but no other flat
     ["errors _checks _random _progress _version bundle"],
-    ["schema kinds rules tables datasets", "privacy"],
+    ["schema schema_json schema_html kinds rules _formula _reading _rule_check tables datasets", "privacy"],
     ["transforms"],
     ["training nets"],
     ["synthesizers", "evaluation"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from abc import abstractmethod
@@ -30,12 +31,16 @@ from privsynth.privacy.events import PureDP
 from privsynth.privacy.ledger import Ledger
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoiseSource, SecureNoise
-from privsynth.schema import Identifier, Schema, resolve_schema
+from privsynth.schema import Identifier, Schema, as_schema, resolve_schema
+from privsynth.synthesizers.sampling import Sampler
 from privsynth.tables import as_frame
 from privsynth.training.mixture import Mixture
+from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.encoder import TableEncoder
 from privsynth.transforms.fakes import make_fakes
-from privsynth.transforms.predicates import Predicate, as_predicate
+from privsynth.transforms.inspection import name_identifiers
+from privsynth.transforms.predicates import as_predicate
+from privsynth.transforms.reshape import Reshape
 
 DEFAULT_DELTA = 1e-5
 _BROKEN = (
@@ -90,7 +95,10 @@ class Synthesizer(BaseEstimator):
         """
         self._check_parameters()
         frame = as_frame(X, y)
-        schema = resolve_schema(self.schema, frame)
+        declared = as_schema(self.schema)
+        schema = resolve_schema(declared, frame)
+        undeclared = set(schema) - set(declared) - {c for rule in schema.rules for c in rule.columns}
+        schema = name_identifiers(schema, frame.dtypes, undeclared - self._modelled_anyway())
         self._check_columns(schema)
         budget = self._own_budget(ledger)
         ledger = Ledger(budget) if ledger is None else ledger
@@ -104,7 +112,7 @@ class Synthesizer(BaseEstimator):
             )
         entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta)
         try:
-            self._learn(frame, schema, budget, mechanisms)
+            schema = self._learn(frame, schema, undeclared, budget, mechanisms)
             mechanisms.forfeit()
             self.certificate_ = Certificate.of(mechanisms, delta=budget.delta)
             if self.certificate_.private and self.certificate_.epsilon > asked * (1 + 1e-6):
@@ -120,12 +128,13 @@ class Synthesizer(BaseEstimator):
         self.ledger_ = ledger
         self.schema_ = schema
         self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+        self.__dict__.pop("_cached_sampler", None)
         self.feature_names_in_ = np.array(list(self.columns_), dtype=object)
         self.n_features_in_ = len(self.columns_)
         return self
 
     def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
-        """Draw synthetic rows; spends no budget.
+        """Draw synthetic rows, which satisfy all rules of the schema; spends no budget.
 
         Parameters
         ----------
@@ -146,7 +155,8 @@ class Synthesizer(BaseEstimator):
         Raises
         ------
         ConditionError
-            When a condition names an unknown column or value, or the model says no row can satisfy it.
+            When a condition names an unknown column or value, the model says that no row can satisfy it, or the
+            rules of the schema and the conditions were satisfied by no row in bounded work.
 
         Examples
         --------
@@ -155,18 +165,26 @@ class Synthesizer(BaseEstimator):
         self._check_fitted()
         rng = as_generator(random_state)
         if isinstance(conditions, pd.DataFrame):
-            return self._with_keys(self._sample_each(conditions, n_rows, rng), rng)
+            return self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
         n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
         if conditions is not None and not isinstance(conditions, Mapping):
             raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
         predicates = {name: as_predicate(name, wanted) for name, wanted in (conditions or {}).items()}
-        return self._with_keys(self._sample_rows(n_rows, predicates, rng), rng)
+        return self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
 
     def condition_probability(self, conditions: Mapping[str, Any]) -> float:
-        """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`)."""
+        """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`).
+
+        Rules that `sample` keeps by rejection (`Inequality`, `OneOf`) are not taken into account.
+
+        Raises
+        ------
+        ConditionError
+            As `sample`; and for a column that a formula computes.
+        """
         self._check_fitted()
         predicates = {name: as_predicate(name, wanted) for name, wanted in conditions.items()}
-        return self._mixture.condition(self._allowed(predicates))[1]
+        return self._sampler.probability(predicates)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file of JSON and safetensors; it holds no rows and no pickle."""
@@ -206,11 +224,13 @@ class Synthesizer(BaseEstimator):
             self.encoder_ = TableEncoder.from_dict(data["encoder"])
             self.certificate_ = Certificate.from_dict(data["certificate"])
             self.certificate_.verify()
-            modelled = [name for name, column in self.schema_.items() if not isinstance(column, Identifier)]
+            learned = Reshape(self.schema_).schema
+            modelled = [name for name, column in learned.items() if not isinstance(column, Identifier)]
             if list(self.columns_) != list(self.schema_) or modelled != self.encoder_.layout.names:
                 raise ValueError("columns and schema do not fit each other")
             self._model_from_dict(data["model"], tensors)
-            self.sample(2, random_state=0)  # what a forged file would trip over later, it trips over here
+            with contextlib.suppress(*[ConditionError] * bool(self.schema_.rules)):  # rules may be false of a table
+                self.sample(2, random_state=0)  # what a forged file would trip over later, it trips over here
         except _BROKEN as error:
             raise BundleError(
                 f"{path} is no {cls.__name__} model ({type(error).__name__}: {error}). Get a fresh copy."
@@ -220,11 +240,17 @@ class Synthesizer(BaseEstimator):
         return self
 
     @property
-    def _mixture(self) -> Mixture:
-        """The fitted mixture, computed once."""
-        if not hasattr(self, "_cached_mixture"):
-            self._cached_mixture = self._mixture_of()
-        return self._cached_mixture
+    def learned_columns(self) -> tuple[ColumnTransform, ...]:
+        """The columns that conditions can be set on, with what was learned of each; identifiers are not among them."""
+        self._check_fitted()
+        return self._sampler.columns
+
+    @property
+    def _sampler(self) -> Sampler:
+        """What draws rows, put together once."""
+        if not hasattr(self, "_cached_sampler"):
+            self._cached_sampler = Sampler(self._mixture_of(), self.encoder_, Reshape(self.schema_), self.columns_)
+        return self._cached_sampler
 
     def _own_budget(self, ledger: Ledger | None) -> Budget:
         """Return this fit's total: delta defaults to 1e-5, or to the ledger's in proportion to epsilon."""
@@ -237,63 +263,12 @@ class Synthesizer(BaseEstimator):
         share = min(1.0, (budget.epsilon or 0.0) / (left.epsilon or 1.0))
         return Budget(self.epsilon, left.delta * share)
 
-    def _allowed(self, predicates: Mapping[str, Predicate]) -> dict[str, Any]:
-        """Return the share of each cell that each predicate allows, refusing what is impossible."""
-        by_name = {column.name: column for column in self.encoder_.columns}
-        allowed = {}
-        for name, predicate in predicates.items():
-            if name not in by_name:
-                kind = "an identifier, made up anew" if name in self.columns_ else "unknown"
-                raise ConditionError(f"Column {name!r} is {kind}. Conditions can be set on {list(by_name)}.")
-            allowed[name] = by_name[name].cover(predicate)
-            if not allowed[name].any():
-                raise ConditionError(
-                    f"No value of column {name!r} satisfies {_shown(predicate)}. It was learned "
-                    f"{_domain(by_name[name])}. Widen the condition."
-                )
-        return allowed
-
-    def _sample_rows(self, n_rows: int, predicates: Mapping[str, Predicate], rng: np.random.Generator) -> pd.DataFrame:
-        mixture, _ = self._mixture.condition(self._allowed(predicates))
-        cells = mixture.draw(n_rows, rng)
-        decoded = {
-            column.name: column.decode(cells[:, j], rng, predicates.get(column.name))
-            for j, column in enumerate(self.encoder_.columns)
-        }
-        return pd.DataFrame(decoded, index=range(n_rows))
-
     def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Add made-up identifiers and put the columns in the order of the table."""
         for name, declared in self.schema_.items():
             if isinstance(declared, Identifier):
                 sample[name] = make_fakes(declared, len(sample), self.columns_[name], rng)
         return sample[list(self.columns_)]
-
-    def _sample_each(self, conditions: pd.DataFrame, n_rows: int | None, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw one row for each row of `conditions`, equal ones together."""
-        if n_rows is not None and n_rows != len(conditions):
-            raise ConditionError(f"conditions has {len(conditions)} rows and n_rows is {n_rows}. Leave n_rows out.")
-        twice = sorted({str(name) for name in conditions.columns[conditions.columns.duplicated()]})
-        if twice:
-            raise ConditionError(f"conditions names columns more than once: {twice}. Keep one of each.")
-        if conditions.empty:
-            return self._sample_rows(len(conditions), {}, rng)
-        parts, places = [], []
-        try:
-            groups = conditions.groupby(list(conditions.columns), dropna=False, sort=False, observed=True)
-            codes = groups.ngroup().to_numpy()
-        except TypeError as error:
-            raise ConditionError(
-                f"A DataFrame of conditions holds one value a column and row ({error}). Use a dict for lists or ranges."
-            ) from error
-        for code in np.unique(codes):
-            rows = np.flatnonzero(codes == code)
-            wanted = conditions.iloc[int(rows[0])]
-            predicates = {str(name): as_predicate(str(name), wanted[name]) for name in conditions.columns}
-            parts.append(self._sample_rows(len(rows), predicates, rng))
-            places.append(rows)
-        together = pd.concat(parts, ignore_index=True)
-        return together.iloc[np.argsort(np.concatenate(places), kind="stable")].reset_index(drop=True)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "encoder_"):
@@ -306,7 +281,14 @@ class Synthesizer(BaseEstimator):
     def _check_columns(self, schema: Schema) -> None: ...
 
     @abstractmethod
-    def _learn(self, frame: pd.DataFrame, schema: Schema, budget: Budget, mechanisms: Mechanisms) -> None: ...
+    def _modelled_anyway(self) -> set[str]:
+        """Return the columns that are modelled whatever they look like: no identifiers."""
+
+    @abstractmethod
+    def _learn(
+        self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
+    ) -> Schema:
+        """Spend the budget; return the schema with what was found out of the `undeclared` columns."""
 
     @abstractmethod
     def _mixture_of(self) -> Mixture: ...
@@ -323,19 +305,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_jsonable(v) for v in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _shown(predicate: Predicate) -> str:
-    values = getattr(predicate, "values", None)
-    return f"one of {list(values)}" if values is not None else f"the range {predicate.low} to {predicate.high}"  # type: ignore[union-attr]
-
-
-def _domain(column: Any) -> str:
-    """Describe what a column can be, for an error message."""
-    if hasattr(column, "cells"):
-        low, high = column.cells.low.min(), column.cells.high.max()
-        if column.dtype.startswith("datetime64"):
-            return f"between {pd.Timestamp(low, unit='s')} and {pd.Timestamp(high, unit='s')}"
-        scale = 10.0 ** (column.cells.decimals or 0)
-        return f"between {low / scale:g} and {high / scale:g}"
-    return f"with the levels {list(column.levels)[:20]}"

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +22,7 @@ from privsynth.errors import ParameterError, PrivsynthWarning
 from privsynth.nets.generator import Generator
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.rules import Formula
 from privsynth.schema import Identifier, Schema
 from privsynth.synthesizers.base import Synthesizer
 from privsynth.training.choice import choose_model
@@ -34,6 +35,9 @@ from privsynth.training.mixture import Mixture
 from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan, weakness
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import fit_encoder, needs
+from privsynth.transforms.inspection import Question, inspect, questions
+from privsynth.transforms.layout import Layout
+from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.simplex import project_to_simplex
 
 MAX_CLASSES = 12
@@ -180,8 +184,16 @@ class CTGAN(Synthesizer):
                 raise parameter_error("CTGAN", parameter, f"among the columns {list(schema)}", name)
             if isinstance(schema[name], Identifier):
                 raise parameter_error("CTGAN", parameter, "a column that is modelled, not an identifier", name)
+            if any(isinstance(rule, Formula) and rule.column == name for rule in schema.rules):
+                remedy = "Name a column that the formula reads, or take the formula out of the schema."
+                raise parameter_error("CTGAN", parameter, "a column that is learned, not computed", name, remedy)
 
-    def _learn(self, frame: pd.DataFrame, schema: Schema, budget: Budget, mechanisms: Mechanisms) -> None:
+    def _modelled_anyway(self) -> set[str]:
+        return {*(self.condition_columns or []), *([] if self.target is None else [self.target])}
+
+    def _learn(
+        self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
+    ) -> Schema:
         """Spend the budget: row count, encoder, measured tables, DP-SGD, final choice."""
         rng = as_generator(self.random_state, "CTGAN")
         n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
@@ -192,14 +204,18 @@ class CTGAN(Synthesizer):
                 PrivsynthWarning,
                 stacklevel=4,
             )
-        request = self._request(schema)
+        asked = questions(schema, frame.dtypes, undeclared)
+        request = self._request(Reshape(schema), asked)
         plan = make_plan(request, budget, n_rows, mechanisms)
         if weak := weakness(plan, request, budget):
             warnings.warn(weak, PrivsynthWarning, stacklevel=4)
-        encoder = fit_encoder(frame, schema, mechanisms, n_rows=n_rows, octaves=plan.octaves)
+        schema = inspect(frame, schema, asked, mechanisms, kept=self._modelled_anyway())
+        reshape = Reshape(schema)
+        frame = reshape.forward(frame)
+        encoder = fit_encoder(frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves)
+        reshape.check(encoder.columns)
         codes = encoder.transform(frame)
-        names = encoder.layout.names
-        split, conditions = self._roles(names, encoder.layout)
+        split, conditions = self._roles(reshape, encoder.layout)
         measurements = measure(
             codes, encoder.layout, one_way=encoder.one_way, split=split, conditions=conditions, mechanisms=mechanisms
         )
@@ -238,7 +254,7 @@ class CTGAN(Synthesizer):
             mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
         self.encoder_, self.plan_, self.history_ = encoder, plan, trainer.history
         self.generator_, self.pool_, self._split = generator.cpu(), pool, split
-        self.__dict__.pop("_cached_mixture", None)
+        return schema
 
     def _train_neural(
         self, trainer: Trainer, codes: IntArray, plan: Plan, mechanisms: Mechanisms, rng: np.random.Generator
@@ -263,13 +279,13 @@ class CTGAN(Synthesizer):
         )
         trainer.generator.load_state_dict((before, *checkpoints)[best])
 
-    def _request(self, schema: Schema) -> Request:
-        modelled = [name for name, column in schema.items() if not isinstance(column, Identifier)]
-        first = self._first_condition()
+    def _request(self, reshape: Reshape, asked: Mapping[str, Question]) -> Request:
+        modelled = [name for name, column in reshape.schema.items() if not isinstance(column, Identifier)]
+        first, conditions = self._conditioned(reshape)
         return Request(
-            discoveries=needs(schema),
+            discoveries=needs(reshape.schema, asked),
             n_columns=len(modelled),
-            n_conditions=len({*(self.condition_columns or [])} - {first}),
+            n_conditions=len(set(conditions) - {first}),
             split=first is not None,
             critic=self.critic,
             batch_size=self.batch_size,
@@ -277,14 +293,17 @@ class CTGAN(Synthesizer):
             discriminator_dim=tuple(self.discriminator_dim),
         )
 
-    def _first_condition(self) -> str | None:
-        return self.target or (self.condition_columns[0] if self.condition_columns else None)
+    def _conditioned(self, reshape: Reshape) -> tuple[str | None, list[str]]:
+        """Return the learned columns behind the target, or first condition column, and behind all condition columns."""
+        conditions = [reshape.place(name) or name for name in self.condition_columns or []]
+        target = None if self.target is None else reshape.place(self.target)
+        return target or (conditions[0] if conditions else None), conditions
 
-    def _roles(self, names: list[str], layout: Any) -> tuple[int | None, list[int]]:
+    def _roles(self, reshape: Reshape, layout: Layout) -> tuple[int | None, list[int]]:
         """Return the position of the splitting column, if it has few enough cells, and of further conditions."""
-        first = self._first_condition()
-        split = names.index(first) if first is not None else None
-        conditions = [names.index(name) for name in self.condition_columns or [] if name != first]
+        first, named = self._conditioned(reshape)
+        split = layout.names.index(first) if first is not None else None
+        conditions = [layout.names.index(name) for name in named if name != first]
         if split is not None and layout.spans[split].size > MAX_CLASSES:
             return None, sorted({*conditions, split})
         return split, conditions

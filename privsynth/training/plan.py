@@ -20,6 +20,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.transforms.discover import COARSE, FINE
 from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, ROUNDS, VALUES
+from privsynth.transforms.inspection import INSPECTION
 
 TRAINING, CHOICE, ROUNDING = "DP-SGD", "final choice", "rounding of noise"
 SIZE_SHARE = 0.02
@@ -233,6 +234,8 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
     """
     asked = request.discoveries
     shares = {ONE_WAY: 10.0}
+    if asked[INSPECTION]:
+        shares[INSPECTION] = 2.0
     if asked[BOUNDS]:
         shares[BOUNDS] = 3.0
     if asked[VALUES]:
@@ -252,9 +255,10 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
             shares[PAIRS] = 50.0
             shares[SELECTION] = 6.0
     total = sum(shares.values())
-    for label in shares.keys() & {BOUNDS, VALUES}:
+    for label, most in ((INSPECTION, _MOST_SHARE / 4), (BOUNDS, _MOST_SHARE), (VALUES, _MOST_SHARE)):
         needed = asked[label] / (_CLEAR * signal) ** 2
-        shares[label] = max(shares[label], total * min(needed, _MOST_SHARE))
+        if label in shares:
+            shares[label] = max(shares[label], total * min(needed, most))
     if training:
         shares[TRAINING] = training
         shares[CHOICE] = 1.0

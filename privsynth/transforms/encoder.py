@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from privsynth.transforms.columns import (
 )
 from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_columns, starting_edges, unit_columns
 from privsynth.transforms.discover import FINE, discover_values
+from privsynth.transforms.inspection import INSPECTION, Question
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.values import to_levels, to_numbers
 
@@ -31,20 +33,25 @@ MAX_LEVEL_CELLS = 96
 __all__ = ["BOUNDS", "MAX_CELLS", "ONE_WAY", "ROUNDS", "VALUES", "TableEncoder", "fit_encoder", "needs"]
 
 
-def needs(schema: Schema) -> dict[str, int]:
+def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
     """Return how many columns take part in each discovery: what a budget plan has to provide for.
 
-    >>> needs(Schema({"age": Continuous(0, 120, decimals=0), "city": Categorical()}))
-    {'bounds': 0, 'levels and atoms': 2, 'leaves': 1, '1-way counts': 2}
+    Text columns that may turn out to be numbers or dates need a plan for these, whatever they turn out to be: nothing
+    after the row count may be planned by what was released.
+
+    >>> needs(Schema({"age": Continuous(0, 120, decimals=0), "city": Categorical()}), {})
+    {'bounds': 0, 'levels and atoms': 2, 'leaves': 1, '1-way counts': 2, 'forms of values': 0}
     """
+    texts = any(question.about == "form" for question in asked.values())
     modelled = [c for c in schema.values() if not isinstance(c, Identifier)]
     numeric = [c for c in modelled if isinstance(c, (Continuous, Datetime))]
     open_levels = [c for c in modelled if isinstance(c, Categorical) and _has_open_shares(c)]
     return {
-        BOUNDS: sum(c.low is None or c.high is None for c in numeric),
+        BOUNDS: max(texts, sum(c.low is None or c.high is None for c in numeric)),
         VALUES: len(open_levels) + sum(isinstance(c, Continuous) for c in numeric),
-        "leaves": len(numeric),
+        "leaves": max(texts, len(numeric)),
         ONE_WAY: len(modelled),
+        INSPECTION: sum(question.squared_sensitivity for question in asked.values()),
     }
 
 

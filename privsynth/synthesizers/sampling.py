@@ -1,0 +1,300 @@
+r"""Rows from a fitted mixture: any conditions, all rules, always as many as were asked for.
+
+Conditions on learned columns are met exactly, by Bayes' rule in the mixture, and so are the rules that reshaping
+keeps by construction. What is left (an inequality, one of several, a condition on a computed column) is met by
+*rejection*: batches are drawn, decoded and computed, and rows that break anything are thrown away. The rows that
+are kept are independent draws from the model given the rules. Where too few are kept after bounded work, the rest
+is mended (`privsynth.synthesizers.repair`), which keeps every rule but not that distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from privsynth.errors import ConditionError
+from privsynth.rules import Inequality, OneOf, Range, Rule
+from privsynth.synthesizers.repair import repaired
+from privsynth.training.mixture import Mixture
+from privsynth.transforms.cells import Cells, FloatArray
+from privsynth.transforms.columns import ColumnTransform, NumericColumn
+from privsynth.transforms.encoder import TableEncoder
+from privsynth.transforms.predicates import OneOf as AmongValues
+from privsynth.transforms.predicates import Predicate, as_predicate
+from privsynth.transforms.reshape import JointColumn, Reshape, compute, ends, number_dtype
+from privsynth.transforms.values import to_number
+
+BATCH = 250_000
+MAX_ROUNDS, MAX_ROWS, LEAST_ROWS = 200, 20_000_000, 300_000
+_SURE = 20_000
+_REPAIR_ROUNDS = 10
+BoolArray = npt.NDArray[np.bool_]
+Predicates = Mapping[str, Predicate]
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Draws rows of the original columns, identifiers left out.
+
+    Parameters
+    ----------
+    model : Mixture
+        Over the cells of the learned columns.
+    encoder : TableEncoder
+    reshape : Reshape
+    dtypes : mapping of str to str
+        The data types of the original columns.
+    """
+
+    model: Mixture
+    encoder: TableEncoder
+    reshape: Reshape
+    dtypes: Mapping[str, str]
+
+    @cached_property
+    def joints(self) -> dict[str, JointColumn]:
+        """The columns of combinations, by name."""
+        by_name = {column.name: column for column in self.encoder.columns}
+        return {
+            name: JointColumn.of(by_name[name], rule, self.reshape.original, self.dtypes)  # type: ignore[arg-type]
+            for name, rule in self.reshape.joints.items()
+        }
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The model without combinations that were not released."""
+        if not self.joints:
+            return self.model
+        return self.model.condition({name: joint.released for name, joint in self.joints.items()})[0]
+
+    @cached_property
+    def columns(self) -> tuple[ColumnTransform, ...]:
+        """What conditions can be set on: learned columns, parts of combinations and computed columns."""
+        columns: list[ColumnTransform] = []
+        for learned in self.encoder.columns:
+            columns += self.joints[learned.name].parts if learned.name in self.joints else (learned,)
+        for name in self.reshape.formulas:
+            column, dtype = self.reshape.domain(name), self._number_dtype(name)
+            low, high = np.clip(ends(column, dtype), -1e300, 1e300)
+            whole = Cells(np.array([low]), np.array([high]), np.ones(1), np.zeros(1, dtype=np.int64))
+            columns.append(NumericColumn(name, dtype, whole, bool(column.nullable)))
+        return tuple(columns)
+
+    @cached_property
+    def _rejecting(self) -> tuple[Rule, ...]:
+        """The rules that decoded rows are checked for."""
+        return tuple(r for r in self.reshape.original.rules if isinstance(r, (Inequality, OneOf, Range)))
+
+    def rows(self, n_rows: int, predicates: Predicates, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw `n_rows` rows that satisfy `predicates` and all rules.
+
+        Raises
+        ------
+        ConditionError
+            When there are none such, or none was found in bounded work and rows could not be mended.
+        """
+        late = {name: p for name, p in predicates.items() if name in self.reshape.formulas}
+        early = {name: p for name, p in predicates.items() if name not in late}
+        self._check_late(late)
+        mixture, _ = self.mixture.condition(self.allowed(early))
+        draws = _Draws(self, mixture, early, late, rng)
+        if not self._rejecting and not self.reshape.formulas:
+            return draws.raw(n_rows)
+        return _accept(draws, n_rows)
+
+    def each(self, conditions: pd.DataFrame, n_rows: int | None, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw one row for each row of `conditions`, equal ones together."""
+        if n_rows is not None and n_rows != len(conditions):
+            raise ConditionError(f"conditions has {len(conditions)} rows and n_rows is {n_rows}. Leave n_rows out.")
+        twice = sorted({str(name) for name in conditions.columns[conditions.columns.duplicated()]})
+        if twice:
+            raise ConditionError(f"conditions names columns more than once: {twice}. Keep one of each.")
+        if conditions.empty:
+            return self.rows(len(conditions), {}, rng)
+        parts, places = [], []
+        try:
+            groups = conditions.groupby(list(conditions.columns), dropna=False, sort=False, observed=True)
+            codes = groups.ngroup().to_numpy()
+        except TypeError as error:
+            raise ConditionError(
+                f"A DataFrame of conditions holds one value a column and row ({error}). Use a dict for lists or ranges."
+            ) from error
+        for code in np.unique(codes):
+            rows = np.flatnonzero(codes == code)
+            wanted = conditions.iloc[int(rows[0])]
+            predicates = {str(name): as_predicate(str(name), wanted[name]) for name in conditions.columns}
+            parts.append(self.rows(len(rows), predicates, rng))
+            places.append(rows)
+        together = pd.concat(parts, ignore_index=True)
+        return together.iloc[np.argsort(np.concatenate(places), kind="stable")].reset_index(drop=True)
+
+    def probability(self, predicates: Predicates) -> float:
+        """Return the model's probability of rows satisfying `predicates`, before any rejection."""
+        late = [name for name in predicates if name in self.reshape.formulas]
+        if late:
+            raise ConditionError(
+                f"The probability of a condition on {late} cannot be computed: a formula gives its values. "
+                "Sample, and count."
+            )
+        return self.mixture.condition(self.allowed(predicates))[1]
+
+    def allowed(self, predicates: Predicates) -> dict[str, FloatArray]:
+        """Return the share of each cell that each predicate allows, refusing what is impossible."""
+        by_name = {column.name: column for column in self.columns}
+        shares: dict[str, FloatArray] = {}
+        for name, predicate in predicates.items():
+            if name not in by_name:
+                kind = "an identifier, made up anew" if name in self.dtypes else "unknown"
+                raise ConditionError(f"Column {name!r} is {kind}. Conditions can be set on {list(by_name)}.")
+            place = self.reshape.place(name) or name
+            share = by_name[name].cover(predicate) if place == name else self.joints[place].cover(name, predicate)
+            if not share.any():
+                raise ConditionError(
+                    f"No value of column {name!r} satisfies {_shown(predicate)}. It was learned "
+                    f"{_domain(by_name[name])}. Widen the condition."
+                )
+            shares[place] = shares[place] * share if place in shares else share
+        return shares
+
+    def _number_dtype(self, name: str) -> str:
+        return number_dtype(self.reshape.original[name], self.dtypes[name])
+
+    def _check_late(self, late: Predicates) -> None:
+        """Refuse conditions on computed columns that cannot be read, or ask for missing values where there are none."""
+        by_name = {column.name: column for column in self.columns}
+        for name, predicate in late.items():
+            by_name[name].cover(predicate)
+            satisfied(np.zeros(1), name, predicate, self._number_dtype(name))
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """Batches of rows under fixed conditions."""
+
+    sampler: Sampler
+    mixture: Mixture
+    early: Predicates
+    late: Predicates
+    rng: np.random.Generator
+
+    def raw(self, n_rows: int) -> pd.DataFrame:
+        """Draw and decode rows; computed columns are not in them yet."""
+        cells = self.mixture.draw(n_rows, self.rng)
+        decoded: dict[str, pd.Series] = {}
+        for j, column in enumerate(self.sampler.encoder.columns):
+            if column.name in self.sampler.joints:
+                decoded.update(self.sampler.joints[column.name].decode(cells[:, j], self.rng))
+            else:
+                decoded[column.name] = column.decode(cells[:, j], self.rng, self.early.get(column.name))
+        return pd.DataFrame(decoded, index=range(n_rows))
+
+    def finish(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, BoolArray]]:
+        """Add computed columns; say of each demand, in words, which rows meet it."""
+        reshape, dtypes = self.sampler.reshape, self.sampler.dtypes
+        met: dict[str, BoolArray] = {}
+        frame = frame.copy(deep=False)
+        for name, rule in reshape.formulas.items():
+            frame[name], met[f"{rule}, within what {name!r} can hold"] = compute(rule, frame, reshape, dtypes[name])
+        for other in self.sampler._rejecting:
+            met[str(other)] = other.holds(frame, reshape.original)
+        for name, predicate in self.late.items():
+            values = reshape.numbers(frame, name)
+            met[f"the condition on {name!r}"] = satisfied(values, name, predicate, self.sampler._number_dtype(name))
+        return frame, met
+
+    def repair(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Change rows that break a rule, leaving columns under conditions as they are."""
+        parts = [name for rule in self.sampler.reshape.joints.values() for name in rule.columns]
+        frozen = {*self.early, *self.sampler.reshape.formulas, *parts}
+        return repaired(frame, self.sampler.reshape, self.sampler.dtypes, frozen, self.rng)
+
+
+def _accept(draws: _Draws, n_rows: int) -> pd.DataFrame:
+    """Draw batches and keep the rows that meet every demand, until there are `n_rows`."""
+    kept: list[pd.DataFrame] = [draws.finish(draws.raw(0))[0]]
+    have = tried = accepted = 0
+    met_by: dict[str, int] = {}
+    most = min(MAX_ROWS, max(LEAST_ROWS, 50 * n_rows))
+    for _ in range(MAX_ROUNDS):
+        if have >= n_rows or _hopeless(n_rows - have, accepted, tried, most):
+            break
+        size = _batch_size(n_rows - have, accepted, tried)
+        frame, met = draws.finish(draws.raw(size))
+        good = np.logical_and.reduce(list(met.values()))
+        met_by = {words: met_by.get(words, 0) + int(mask.sum()) for words, mask in met.items()}
+        tried, accepted = tried + size, accepted + int(good.sum())
+        kept.append(frame[good].iloc[: n_rows - have])
+        have += len(kept[-1])
+    for _ in range(_REPAIR_ROUNDS):
+        if have >= n_rows:
+            break
+        frame = draws.finish(draws.raw(min(BATCH, max(n_rows - have, 1000))))[0]
+        for _ in range(2):  # a mended row may compute to something else
+            frame, met = draws.finish(draws.repair(frame))
+        good = np.logical_and.reduce(list(met.values()))
+        kept.append(frame[good].iloc[: n_rows - have])
+        have += len(kept[-1])
+        if not good.any():
+            break
+    if have < n_rows:
+        raise _impossible(met_by, accepted, tried)
+    return pd.concat([part for part in kept if len(part)] or kept[:1], ignore_index=True)
+
+
+def _batch_size(wanted: int, accepted: int, tried: int) -> int:
+    """Return how many rows to draw, by the acceptance rate so far."""
+    rate = max(accepted, 1) / tried if tried else 1.0
+    return int(min(BATCH, np.ceil(1.05 * wanted / rate) + (8 if tried else 0)))
+
+
+def _hopeless(wanted: int, accepted: int, tried: int, most: int) -> bool:
+    """Whether `most` draws are used up, or will be: the rate is below (accepted + 3) / tried, 19 times in 20."""
+    return tried >= most or (tried >= _SURE and wanted * tried / (accepted + 3) > most - tried)
+
+
+def _impossible(met_by: Mapping[str, int], accepted: int, tried: int) -> ConditionError:
+    worst = min(met_by, key=lambda words: met_by[words])
+    return ConditionError(
+        f"Of {tried:,} rows that the model drew, {met_by[worst]:,} satisfy {worst}, and {accepted:,} satisfy all rules "
+        "and conditions; the others could not be mended. Widen the conditions, check that the rule is true of the "
+        "table and that the bounds of its columns leave room, or take the rule out of the schema."
+    )
+
+
+def satisfied(values: FloatArray, name: str, predicate: Predicate, dtype: str) -> BoolArray:
+    """Return which numbers satisfy a predicate, NaN being missing."""
+    missing = np.isnan(values)
+    if isinstance(predicate, AmongValues):
+        met = missing & (None in predicate.values)
+        for value in predicate.values:
+            if value is not None:
+                number = to_number(name, value, dtype)
+                width = np.finfo(dtype.lower()).eps if dtype.lower() in ("float16", "float32") else 1e-12
+                met = met | (np.abs(values - number) <= 4 * width * abs(number))
+        return met
+    low = -np.inf if predicate.low is None else to_number(name, predicate.low, dtype)
+    high = np.inf if predicate.high is None else to_number(name, predicate.high, dtype)
+    above = values > low if predicate.low_open else values >= low
+    return above & (values < high if predicate.high_open else values <= high)
+
+
+def _shown(predicate: Predicate) -> str:
+    values = getattr(predicate, "values", None)
+    return f"one of {list(values)}" if values is not None else f"the range {predicate.low} to {predicate.high}"  # type: ignore[union-attr]
+
+
+def _domain(column: Any) -> str:
+    """Describe what a column can be, for an error message."""
+    if hasattr(column, "cells"):
+        low, high = column.cells.low.min(), column.cells.high.max()
+        if column.dtype.startswith("datetime64"):
+            return f"between {pd.Timestamp(low, unit='s')} and {pd.Timestamp(high, unit='s')}"
+        scale = 10.0 ** (column.cells.decimals or 0)
+        return f"between {low / scale:g} and {high / scale:g}"
+    return f"with the levels {list(column.levels)[:20]}"
