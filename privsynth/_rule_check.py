@@ -101,7 +101,7 @@ def _wrong_kinds(rules: Sequence[Rule], columns: Columns) -> Iterator[str]:
         elif isinstance(rule, Formula):
             bad = [n for n, c in known.items() if not (_is_number(c) if n != rule.column else _is_ordered(c))]
             if bad:
-                yield f"the rule {rule} needs numbers, durations or times: {_kinds(bad, known)}"
+                yield _needs_numbers(rule, bad, known)
         elif isinstance(rule, FixedCombinations):
             bad = [name for name, column in known.items() if isinstance(column, Datetime) or _is_written(column)]
             if bad:
@@ -111,7 +111,7 @@ def _wrong_kinds(rules: Sequence[Rule], columns: Columns) -> Iterator[str]:
 def _not_ordered(rule: Inequality | Range, known: Columns) -> Iterator[str]:
     bad = [name for name, column in known.items() if not _is_ordered(column)]
     if bad:
-        yield f"the rule {rule} needs numbers, durations or times: {_kinds(bad, known)}"
+        yield _needs_numbers(rule, bad, known)
         return
     times = {isinstance(column, Datetime) for column in known.values()}
     if isinstance(rule, Inequality) and len(times) > 1:
@@ -251,6 +251,10 @@ def _dated(rules: list[Range]) -> bool:
 
 def _ends(rules: list[Range]) -> list[Any]:
     return [end for rule in rules for end in (rule.low, rule.high) if end is not None]
+
+
+def _needs_numbers(rule: Rule, bad: list[str], columns: Columns) -> str:
+    return f"the rule {rule} needs numbers, durations or times: {_kinds(bad, columns)}. Declare or convert them"
 
 
 def _kinds(names: list[str], columns: Columns) -> str:

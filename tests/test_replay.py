@@ -158,9 +158,9 @@ class Recorded(CTGAN):
 
     _noise_source = NoNoise
 
-    def _learn(self, frame, schema, budget, mechanisms):
+    def _learn(self, frame, schema, undeclared, budget, mechanisms):
         recorded = RecordedMechanisms(mechanisms, self._recording, self.max_grad_norm)
-        super()._learn(frame, schema, budget, recorded)
+        return super()._learn(frame, schema, undeclared, budget, recorded)
 
 
 Recorded.__name__ = "CTGAN"  # the bundle names the class
@@ -314,9 +314,10 @@ def test_planted_faults_are_caught(tmp_path, monkeypatch, fault):
 class Leaking(Recorded):
     """Keeps a count of the rows off the ledger, where nobody would look."""
 
-    def _learn(self, frame, schema, budget, mechanisms):
-        super()._learn(frame, schema, budget, mechanisms)
+    def _learn(self, frame, schema, undeclared, budget, mechanisms):
+        learned = super()._learn(frame, schema, undeclared, budget, mechanisms)
         self.history_.fake_accuracy.append(float(len(frame)))
+        return learned
 
 
 Leaking.__name__ = "CTGAN"
@@ -345,7 +346,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
 class Forgetful(Recorded):
     """Overwrites the frame and the encoded rows once the last release is made."""
 
-    def _learn(self, frame, schema, budget, mechanisms):
+    def _learn(self, frame, schema, undeclared, budget, mechanisms):
         def forget(*args, **kwargs):
             measurements = original(*args, **kwargs)
             args[0][:] = 0  # the codes
@@ -357,7 +358,7 @@ class Forgetful(Recorded):
         original, dtypes = measure.measure, frame.dtypes
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("privsynth.synthesizers.ctgan.measure", forget)
-            super()._learn(frame, schema, budget, mechanisms)
+            return super()._learn(frame, schema, undeclared, budget, mechanisms)
 
 
 Forgetful.__name__ = "CTGAN"

@@ -283,7 +283,9 @@ def test_all_problems_are_said_at_once():
 def test_what_the_data_types_say_counts():
     frame = pd.DataFrame({"a": ["x", "y"], "b": [1, 2]})
     schema = Schema(rules=[Inequality("a", "b")])  # nothing is declared: nothing is known
-    assert schema.check(frame) == ["The rule a <= b needs numbers, durations or times: 'a' is Categorical."]
+    assert schema.check(frame) == [
+        "The rule a <= b needs numbers, durations or times: 'a' is Categorical. Declare or convert them."
+    ]
     assert Schema(rules=[Inequality("b", "c")]).check(frame.assign(c=[1.5, 2.5])) == []
 
 

@@ -28,6 +28,7 @@ from privsynth.training.plan import (
     weakness,
 )
 from privsynth.transforms.encoder import BOUNDS, ONE_WAY, ROUNDS, VALUES
+from privsynth.transforms.inspection import INSPECTION
 
 
 def allot(request, budget, n_rows, *, private=True):
@@ -41,7 +42,7 @@ def labelled(mechanisms):
 
 
 def make_request(**changes):
-    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: 8}
+    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: 8, INSPECTION: 3}
     standard = Request(
         discoveries=asked,
         n_columns=8,
@@ -64,6 +65,7 @@ def requests(draw, critics=("measured",)):
         VALUES: draw(st.integers(0, n_columns)),
         "leaves": numbers,
         ONE_WAY: n_columns,
+        INSPECTION: draw(st.integers(0, n_columns)),
     }
     return Request(
         discoveries=asked,
@@ -140,9 +142,9 @@ def test_shares_of_mu_sum_to_the_whole(request, budget, n_rows):
 def test_labels_are_those_that_something_is_asked_of():
     _, mechanisms = allot(make_request(), Budget(1.0), 20_000)
     assert labelled(mechanisms).keys() == {
-        BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, ROUNDING
+        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, ROUNDING
     }  # fmt: skip
-    declared = {BOUNDS: 0, VALUES: 0, "leaves": 0, ONE_WAY: 1}
+    declared = {BOUNDS: 0, VALUES: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
     _, mechanisms = allot(
         make_request(discoveries=declared, n_columns=1, split=False, n_conditions=0), Budget(1.0), 20_000
     )
@@ -167,7 +169,7 @@ def test_pairs_are_selected_where_the_budget_carries_few():
 
 @pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (0.01, 5, 30)])
 def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
-    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: n_columns}
+    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: n_columns, INSPECTION: 3}
     request = make_request(n_columns=n_columns, discoveries=asked)
     with pytest.raises(ParameterError, match="epsilon parameter of CTGAN") as info:
         allot(request, Budget(epsilon), n_rows)
@@ -176,7 +178,7 @@ def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
 
 
 def small_request(n_columns=20):
-    asked = {BOUNDS: 10, VALUES: 12, "leaves": 10, ONE_WAY: n_columns}
+    asked = {BOUNDS: 10, VALUES: 12, "leaves": 10, ONE_WAY: n_columns, INSPECTION: 12}
     return make_request(n_columns=n_columns, discoveries=asked)
 
 
