@@ -34,7 +34,7 @@ def decimals_of(values: FloatArray, dtype: str = "float64") -> IntArray:
         Numbers; NaN and infinities are missing.
     dtype : {"float64", "float32", "float16"}
         In which precision they were held before they became float64. A number has d decimals when it lies no
-        more than two steps of that precision from the number rounded to d decimals, as 0.1 + 0.2 does from 0.3.
+        more than a few steps of that precision from the number rounded to d decimals, as 0.1 + 0.2 does from 0.3.
 
     Examples
     --------
@@ -47,11 +47,14 @@ def decimals_of(values: FloatArray, dtype: str = "float64") -> IntArray:
     codes = np.full(len(values), MOST_DECIMALS + 1, dtype=np.int64)
     codes[~np.isfinite(values)] = MOST_DECIMALS + 2
     left = np.flatnonzero(np.isfinite(values))
-    with np.errstate(over="ignore"):  # beyond the range of float32: infinitely wide steps, so whole numbers
-        steps = 2 * np.spacing(np.abs(values).astype(dtype)).astype(np.float64)
+    size = np.abs(values)
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond the range of a narrow type: no step, a whole number
+        steps = np.spacing(size.astype(dtype)).astype(np.float64)
+    # Sums and differences of a few amounts are off by more than their own last digit: float64 has digits to spare.
+    slack = np.maximum(8 * steps, np.minimum(1e-12 * size, 1e-10)) if dtype == "float64" else 2 * steps
     for decimals in range(MOST_DECIMALS + 1):
         exact = values[left]
-        holds = ~(np.abs(np.round(exact, decimals) - exact) > steps[left])
+        holds = ~(np.abs(np.round(exact, decimals) - exact) > slack[left])
         codes[left[holds]] = decimals
         left = left[~holds]
     return codes

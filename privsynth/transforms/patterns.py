@@ -149,8 +149,9 @@ def _codes_of_type(kind: type, cells: np.ndarray) -> IntArray | int:
     if kind in (type(None), type(pd.NA), type(pd.NaT)):
         return _CODE["missing"]
     if issubclass(kind, str):
-        inverse, texts = pd.factorize(np.array([str.__str__(cell) for cell in cells], dtype=object))
-        return np.array([_CODE[_form_of_text(text)] for text in texts], dtype=np.int64)[inverse]
+        texts = [str.__str__(cell) for cell in cells]
+        codes = {text: _CODE[_form_of_text(text)] for text in dict.fromkeys(texts)}  # pandas holds "\0" for equal to ""
+        return np.array([codes[text] for text in texts], dtype=np.int64)
     if issubclass(kind, (bool, np.bool_)):
         return _CODE["bool"]
     if issubclass(kind, (int, np.integer)) and not issubclass(kind, np.timedelta64):
