@@ -139,9 +139,9 @@ def _value(clause: str, column: ColumnTransform, text: str) -> Any:
     if not text:
         raise ConditionError(f"The condition {clause!r} names no value. {_FORMS}")
     if isinstance(column, NumericColumn):
-        number = to_number(column.name, text[1:-1] if quoted else text, column.dtype)
-        zone = "UTC" if "," in column.dtype else None  # what `to_number` counts from
-        return pd.Timestamp(number, unit="s", tz=zone) if column.dtype.startswith("datetime64") else number
+        number = to_number(column.name, text[1:-1] if quoted else text, column.number_dtype)
+        zone = "UTC" if "," in column.number_dtype else None  # what `to_number` counts from
+        return pd.Timestamp(number, unit="s", tz=zone) if column.number_dtype.startswith("datetime64") else number
     levels = _shown(column)
     for wanted in (text, text[1:-1]) if quoted else (text,):  # a level may hold the quotes itself
         same = [level for level in levels if str(level) == wanted]

@@ -176,13 +176,13 @@ def column_of(dtype: Any) -> Column | None:
     if isinstance(dtype, pd.CategoricalDtype):
         levels = tuple(dtype.categories)
         return Categorical(levels or None, bool(dtype.ordered))
-    if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "Mm":
-        return None  # dates of pyarrow: pandas gives them no common interface
+    if isinstance(dtype, (pd.ArrowDtype, pd.SparseDtype)) or pd.api.types.is_complex_dtype(dtype):
+        return None  # `tables.to_native` turns what can be learned of pyarrow into pandas' own types
     if pd.api.types.is_bool_dtype(dtype):
         return Boolean(nullable=extension)
     if pd.api.types.is_integer_dtype(dtype):
         return Continuous(decimals=0, nullable=extension)
-    if pd.api.types.is_float_dtype(dtype):
+    if pd.api.types.is_float_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
         return Continuous()
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return Datetime()
@@ -198,10 +198,16 @@ def misfit(column: Column, dtype: Any) -> str:
     text = types.is_string_dtype(dtype) and not types.is_object_dtype(dtype) and not _is_category(dtype)
     if column_of(dtype) is None:
         return "Convert it to numbers, strings, booleans, categories or datetimes, or drop it."
-    if isinstance(column, Continuous) and (is_bool or not numeric):
-        return "Convert it to numbers first."
-    if isinstance(column, Datetime) and not types.is_datetime64_any_dtype(dtype):
-        return "Use pd.to_datetime on it first."
+    free = types.is_object_dtype(dtype) or text
+    if isinstance(column, Continuous) and column.form != "number" and not free:
+        return f"form={column.form!r} is for columns of text or objects: leave it out."
+    durations = types.is_timedelta64_dtype(dtype)
+    if isinstance(column, Continuous) and column.form == "number" and (is_bool or not (numeric or durations)):
+        return "Convert it to numbers first, or declare its form (text or decimal)."
+    if isinstance(column, Datetime) and column.format is not None and not free:
+        return "format=... is for columns of text or objects: leave it out."
+    if isinstance(column, Datetime) and column.format is None and not types.is_datetime64_any_dtype(dtype):
+        return 'Use pd.to_datetime on it first, or declare its format, such as format="%Y-%m-%d".'
     if isinstance(column, Boolean) and not (is_bool or numeric or types.is_object_dtype(dtype)):
         return "Convert it to booleans first, or declare it Categorical."
     if isinstance(column, Identifier) and not (numeric or text or types.is_object_dtype(dtype) or _is_category(dtype)):

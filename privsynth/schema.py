@@ -307,7 +307,8 @@ def _resolve_columns(declared: Schema, frame: pd.DataFrame) -> tuple[dict[str, C
         dtype = frame.dtypes[name]
         column = declared[name] if name in declared else column_of(dtype)
         if column is None:
-            problems.append(_unlearnable([f"{name!r} has dtype {dtype}"]))
+            note = " (Complex data not supported)" if pd.api.types.is_complex_dtype(dtype) else ""
+            problems.append(_unlearnable([f"{name!r} has dtype {dtype}{note}"]))
             continue
         remedy = misfit(column, dtype)
         if (

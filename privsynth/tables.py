@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from privsynth.errors import DataError
 
@@ -28,6 +32,8 @@ def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
     DataError
         For anything that is no table of two rows and one column or more, with distinct names.
     """
+    if hasattr(X, "toarray"):
+        raise DataError(f"Sparse input is not supported: got {type(X).__name__}, sparse input. Use X.toarray().")
     if isinstance(X, pd.DataFrame):
         frame = X.copy(deep=False)
     elif isinstance(X, dict):
@@ -39,6 +45,11 @@ def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
         frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
     else:
         raise DataError(f"fit needs a pandas DataFrame. Got {type(X).__name__}. Use pd.DataFrame(...) or pd.read_csv.")
+    if frame.shape[1] == 0:
+        raise DataError(
+            f"The table has no columns: 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required. Give at "
+            "least one column to learn."
+        )
     if y is not None:
         if not isinstance(y, pd.Series):
             y = np.asarray(y)
@@ -50,20 +61,94 @@ def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
         if name in frame.columns:
             raise DataError(f"y is named {name!r}, and X has such a column already. Rename one of them.")
         frame = frame.assign(**{name: pd.Series(y.array if isinstance(y, pd.Series) else y, index=frame.index)})
-    if frame.shape[1] == 0:
-        raise DataError("The table has no columns. Give at least one column to learn.")
     if len(frame) < 2:
         raise DataError(
-            f"The table has {'no rows' if len(frame) == 0 else 'one row'}. Learning needs two at the very least, "
-            "and some thousands to be of use under privacy."
+            f"The table has {'no rows' if len(frame) == 0 else 'one row (1 sample)'}. Learning needs two at the very "
+            "least, and some thousands to be of use under privacy."
         )
-    twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
-    if twice:
-        raise DataError(f"Column names must be distinct. These occur more than once: {twice}. Rename them.")
-    unnamed = [name for name in frame.columns if not isinstance(name, str) or not name]
-    if unnamed:
-        raise DataError(f"Column names must be non-empty strings. Got {unnamed}. Use df.columns.astype(str).")
+    problems = []
+    if twice := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
+        problems.append(f"Column names must be distinct. These occur more than once: {twice}. Rename them.")
+    if unnamed := [name for name in frame.columns if not isinstance(name, str) or not name]:
+        problems.append(f"Column names must be non-empty strings. Got {unnamed}. Use df.columns.astype(str).")
+    if problems:
+        raise DataError(" ".join(problems))
     return frame.reset_index(drop=True)
+
+
+_NATIVE = {
+    "int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64", "uint8": "UInt8", "uint16": "UInt16",
+    "uint32": "UInt32", "uint64": "UInt64", "float": "Float32", "halffloat": "Float32", "double": "Float64",
+    "bool": "boolean", "string": "object", "large_string": "object", "date32[day]": "datetime64[s]",
+    "date64[ms]": "datetime64[s]",
+}  # fmt: skip
+
+
+def to_native(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Turn columns that pyarrow backs into pandas' own data types, by their data types alone.
+
+    Returns
+    -------
+    frame : DataFrame
+        Columns without a counterpart stay as they are.
+    arrow : dict of str to str
+        The type of pyarrow of each column that was turned, for `from_native`.
+    """
+    changed, arrow = {}, {}
+    for name, dtype in frame.dtypes.items():
+        native = _native_dtype(dtype.pyarrow_dtype) if isinstance(dtype, pd.ArrowDtype) else None
+        if native is not None:
+            changed[name] = frame[name].astype(native)
+            arrow[str(name)] = str(dtype.pyarrow_dtype)
+    return frame.assign(**changed) if changed else frame, arrow
+
+
+def from_native(frame: pd.DataFrame, arrow: Mapping[str, str]) -> pd.DataFrame:
+    """Turn columns back into the types of pyarrow that `to_native` found."""
+    back = {}
+    for name, text in arrow.items():
+        kind = _arrow_type(text)
+        values = frame[name]
+        if pa.types.is_decimal(kind):
+            values = [None if pd.isna(v) else Decimal(f"{v:.{kind.scale}f}") for v in values]
+        elif pa.types.is_date(kind):
+            values = [None if pd.isna(v) else v.date() for v in values]
+        back[name] = pd.Series(pd.array(values, dtype=pd.ArrowDtype(kind)), index=frame.index)
+    return frame.assign(**back) if back else frame
+
+
+def _native_dtype(kind: pa.DataType) -> str | None:
+    """Return pandas' own data type for one of pyarrow's; None where there is none to learn from."""
+    if pa.types.is_timestamp(kind):
+        return f"datetime64[{kind.unit}]" if kind.tz is None else f"datetime64[{kind.unit}, {kind.tz}]"
+    if pa.types.is_duration(kind):
+        return f"timedelta64[{kind.unit}]"
+    return "Float64" if pa.types.is_decimal(kind) else _NATIVE.get(str(kind))
+
+
+def _arrow_type(text: str) -> pa.DataType:
+    """Read the name of a type of pyarrow back; raises ValueError for what `to_native` does not write."""
+    if match := re.fullmatch(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]", text):
+        return pa.timestamp(match[1], tz=match[2])
+    if match := re.fullmatch(r"decimal(128|256)\((\d{1,2}), (-?\d{1,2})\)", text):
+        return getattr(pa, f"decimal{match[1]}")(int(match[2]), int(match[3]))
+    return pa.type_for_alias(text)
+
+
+_NESTED = (list, dict, set, frozenset, bytes, bytearray, memoryview, np.ndarray, pd.Series, pd.DataFrame, pd.Index)
+
+
+def nested_columns(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the columns of objects that hold lists, bytes or tables, and what they hold.
+
+    It looks at the types of values, and is the one check that does: see docs/privacy.md on refusals.
+    """
+    found = {}
+    for name in frame.columns[[pd.api.types.is_object_dtype(dtype) for dtype in frame.dtypes]]:
+        kinds = {kind.__name__ for kind in set(map(type, frame[name])) if issubclass(kind, _NESTED)}
+        if kinds:
+            found[str(name)] = " and ".join(sorted(kinds))
+    return found
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

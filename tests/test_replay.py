@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About 
 
 N_ROWS = 1201
 LABELS = {
-    "size", "bounds", "levels and atoms", "leaves, round 1", "leaves, round 2", "leaves, round 3",
+    "size", "forms of values", "bounds", "levels and atoms", "leaves, round 1", "leaves, round 2", "leaves, round 3",
     "leaves, round 4", "1-way counts", "columns by class", "condition pairs", "selection of pairs",
     "pairs by class", "final choice", "DP-SGD",
 }  # fmt: skip

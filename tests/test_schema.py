@@ -63,6 +63,7 @@ DTYPES = [
     *((t, Datetime()) for t in ("datetime64[s]", "datetime64[ms]", "datetime64[ns]", "datetime64[ns, Asia/Tokyo]")),
     (pd.CategoricalDtype(["b", "a"], ordered=True), Categorical(("b", "a"), ordered=True)),
     (pd.CategoricalDtype([2, 1]), Categorical((2, 1))),
+    ("timedelta64[ns]", Continuous()),
     (pd.CategoricalDtype(pd.IntervalIndex.from_breaks([0, 1, 2])), Categorical(("(0, 1]", "(1, 2]"))),
 ]
 
@@ -74,7 +75,7 @@ def test_data_types_alone(dtype, column):
     assert dict(resolve_schema(None, frame)) == {"c": column}
 
 
-@pytest.mark.parametrize("dtype", ["timedelta64[ns]", "complex128", "period[M]", "interval[int64]"])
+@pytest.mark.parametrize("dtype", ["complex128", "Sparse[float]", "period[M]", "interval[int64]"])
 def test_data_types_without_a_kind_are_refused_by_name(dtype):
     frame = pd.DataFrame({"odd one": pd.Series([], dtype=dtype)})
     with pytest.raises(SchemaError, match=r"'odd one' has dtype .*Convert"):

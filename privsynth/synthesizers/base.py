@@ -20,6 +20,7 @@ from privsynth._random import as_generator
 from privsynth.errors import (
     BundleError,
     ConditionError,
+    DataError,
     NotFittedError,
     PrivacyError,
     PrivsynthError,
@@ -33,7 +34,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoiseSource, SecureNoise
 from privsynth.schema import Identifier, Schema, as_schema, resolve_schema
 from privsynth.synthesizers.sampling import Sampler
-from privsynth.tables import as_frame
+from privsynth.tables import as_frame, from_native, nested_columns, to_native
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.encoder import TableEncoder
@@ -94,12 +95,13 @@ class Synthesizer(BaseEstimator):
             When a parameter or the table is unusable; the message says what to change.
         """
         self._check_parameters()
-        frame = as_frame(X, y)
+        frame, arrow = to_native(as_frame(X, y))
         declared = as_schema(self.schema)
         schema = resolve_schema(declared, frame)
         undeclared = set(schema) - set(declared) - {c for rule in schema.rules for c in rule.columns}
         schema = name_identifiers(schema, frame.dtypes, undeclared - self._modelled_anyway())
         self._check_columns(schema)
+        _refuse_nested(frame, schema)
         budget = self._own_budget(ledger)
         ledger = Ledger(budget) if ledger is None else ledger
         asked = math.inf if budget.epsilon is None else budget.epsilon
@@ -129,8 +131,8 @@ class Synthesizer(BaseEstimator):
         self.schema_ = schema
         self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
         self.__dict__.pop("_cached_sampler", None)
-        self.feature_names_in_ = np.array(list(self.columns_), dtype=object)
-        self.n_features_in_ = len(self.columns_)
+        self.arrow_ = arrow
+        self._set_features(len(self.columns_) - (y is not None))
         return self
 
     def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
@@ -204,6 +206,8 @@ class Synthesizer(BaseEstimator):
                 "declared_schema": None if schema is None else Schema(schema).to_json(),
                 "schema": self.schema_.to_json(),
                 "columns": self.columns_,
+                "arrow": self.arrow_,
+                "n_features": self.n_features_in_,
                 "encoder": self.encoder_.to_dict(),
                 "certificate": self.certificate_.to_dict(),
                 "model": model,
@@ -220,6 +224,7 @@ class Synthesizer(BaseEstimator):
             parameters["schema"] = None if declared is None else Schema.from_json(declared)
             self = cls(**parameters)
             self.columns_ = {str(k): str(v) for k, v in data["columns"].items()}
+            self.arrow_ = {str(k): str(v) for k, v in data.get("arrow", {}).items()}
             self.schema_ = Schema.from_json(data["schema"])
             self.encoder_ = TableEncoder.from_dict(data["encoder"])
             self.certificate_ = Certificate.from_dict(data["certificate"])
@@ -228,6 +233,7 @@ class Synthesizer(BaseEstimator):
             modelled = [name for name, column in learned.items() if not isinstance(column, Identifier)]
             if list(self.columns_) != list(self.schema_) or modelled != self.encoder_.layout.names:
                 raise ValueError("columns and schema do not fit each other")
+            self._set_features(int(data.get("n_features", len(self.columns_))))
             self._model_from_dict(data["model"], tensors)
             with contextlib.suppress(*[ConditionError] * bool(self.schema_.rules)):  # rules may be false of a table
                 self.sample(2, random_state=0)  # what a forged file would trip over later, it trips over here
@@ -235,9 +241,19 @@ class Synthesizer(BaseEstimator):
             raise BundleError(
                 f"{path} is no {cls.__name__} model ({type(error).__name__}: {error}). Get a fresh copy."
             ) from error
-        self.feature_names_in_ = np.array(list(self.columns_), dtype=object)
-        self.n_features_in_ = len(self.columns_)
         return self
+
+    def _set_features(self, n_features: int) -> None:
+        """Say what was learned as scikit-learn does: of X, without a `y`."""
+        self.feature_names_in_ = np.array(list(self.columns_)[:n_features], dtype=object)
+        self.n_features_in_ = n_features
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that tables with missing values, text and categories are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        tags.target_tags.required = False
+        return tags
 
     @property
     def learned_columns(self) -> tuple[ColumnTransform, ...]:
@@ -268,7 +284,7 @@ class Synthesizer(BaseEstimator):
         for name, declared in self.schema_.items():
             if isinstance(declared, Identifier):
                 sample[name] = make_fakes(declared, len(sample), self.columns_[name], rng)
-        return sample[list(self.columns_)]
+        return from_native(sample[list(self.columns_)], self.arrow_)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "encoder_"):
@@ -298,6 +314,17 @@ class Synthesizer(BaseEstimator):
 
     @abstractmethod
     def _model_from_dict(self, data: dict[str, Any], tensors: bundle.Arrays) -> None: ...
+
+
+def _refuse_nested(frame: pd.DataFrame, schema: Schema) -> None:
+    """Raise `DataError` for columns that hold no values, all of them at once."""
+    learned = [name for name, column in schema.items() if not isinstance(column, Identifier)]
+    if found := nested_columns(frame[learned]):
+        listed = "; ".join(f"column {name!r} holds {kinds}" for name, kinds in found.items())
+        raise DataError(
+            f"These cannot be learned: {listed}. Turn them into strings or numbers in columns of their own, drop "
+            "them, or declare them Identifier() to have keys made up instead."
+        )
 
 
 def _jsonable(value: Any) -> Any:

@@ -189,7 +189,8 @@ class CTGAN(Synthesizer):
                 raise parameter_error("CTGAN", parameter, "a column that is learned, not computed", name, remedy)
 
     def _modelled_anyway(self) -> set[str]:
-        return {*(self.condition_columns or []), *([] if self.target is None else [self.target])}
+        named = [*_listed(self.condition_columns), self.target]
+        return {name for name in named if isinstance(name, str)}
 
     def _learn(
         self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
@@ -373,6 +374,11 @@ class CTGAN(Synthesizer):
         if not 0 < len(classes) <= 1 << 20:
             raise ParameterError("too many components")
         self.generator_, self.pool_ = generator, Pool(latents, classes, shares)
+
+
+def _listed(names: Any) -> list[Any]:
+    """Return a parameter that ought to be a list as one; `_check_columns` refuses what is none."""
+    return list(names) if isinstance(names, (list, tuple)) else []
 
 
 @contextlib.contextmanager

@@ -292,8 +292,8 @@ def _shown(predicate: Predicate) -> str:
 def _domain(column: Any) -> str:
     """Describe what a column can be, for an error message."""
     if hasattr(column, "cells"):
-        low, high = column.cells.low.min(), column.cells.high.max()
-        if column.dtype.startswith("datetime64"):
+        low, high = column.cells.low.min() * column.step, column.cells.high.max() * column.step
+        if column.number_dtype.startswith("datetime64"):
             return f"between {pd.Timestamp(low, unit='s')} and {pd.Timestamp(high, unit='s')}"
         scale = 10.0 ** (column.cells.decimals or 0)
         return f"between {low / scale:g} and {high / scale:g}"

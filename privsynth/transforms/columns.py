@@ -16,9 +16,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from privsynth.errors import ConditionError
+from privsynth.kinds import RESOLUTIONS, Continuous, Datetime
 from privsynth.transforms.cells import Cells, FloatArray, IntArray
 from privsynth.transforms.predicates import Between, OneOf, Predicate
-from privsynth.transforms.values import from_levels, from_numbers, to_levels, to_number, to_numbers
+from privsynth.transforms.values import (
+    from_levels,
+    level_key,
+    number_dtype,
+    step_of,
+    to_levels,
+    to_number,
+    to_steps,
+    written,
+)
 
 OTHER = "__other__"
 NAMES_OTHER = ("object", "string", "str", "category")  # other data types show it as missing
@@ -85,9 +95,9 @@ class DiscreteColumn:
     def encode(self, series: pd.Series) -> IntArray:
         """Return the cell of each value, shape (n_rows,)."""
         codes, levels = to_levels(series)
-        known = dict(zip(self.levels, self._cells.tolist(), strict=True))
+        known = {level_key(v): cell for v, cell in zip(self.levels, self._cells.tolist(), strict=True)}
         rest = self.extra.get("other", self.fallback)
-        table = [known.get(level, rest) for level in levels] + [self.extra.get("null", self.fallback)]
+        table = [known.get(level_key(level), rest) for level in levels] + [self.extra.get("null", self.fallback)]
         return np.asarray(table, dtype=np.int64)[codes]
 
     def _allowed(self, predicate: Predicate) -> npt.NDArray[np.bool_]:
@@ -170,11 +180,17 @@ class NumericColumn:
     name, dtype : str
         The table column and the pandas data type that it comes back as.
     cells : Cells
-        Leaves and cells; times are in seconds since 1970.
+        Leaves and cells; times are in steps since 1970.
     null : bool
         Whether a last cell for missing values follows.
     fallback : int
         The cell of missing values where they have none of their own.
+    form : str
+        "number", or "text" and "decimal" for what is held as such.
+    format : str or None
+        How times are written as text, "date" for dates as objects.
+    step : int
+        Seconds in a step of a time column; 1 for numbers.
     """
 
     name: str
@@ -182,6 +198,34 @@ class NumericColumn:
     cells: Cells
     null: bool
     fallback: int = 0
+    form: str = "number"
+    format: str | None = None
+    step: int = 1
+
+    @classmethod
+    def of(cls, name: str, dtype: str, cells: Cells, column: Continuous | Datetime) -> NumericColumn:
+        """Return the transform of a declared column."""
+        if isinstance(column, Datetime):
+            step = step_of(column, dtype)
+            return cls(name, dtype, cells, column.nullable, format=column.format, step=step)
+        return cls(name, dtype, cells, column.nullable, form=column.form)
+
+    @property
+    def column(self) -> Continuous | Datetime:
+        """How values are read and written."""
+        if self.format is not None or self.dtype.startswith("datetime64"):
+            resolution = next((name for name, seconds in RESOLUTIONS.items() if seconds == self.step), None)
+            return Datetime(format=self.format, resolution=resolution)
+        return Continuous(form=self.form, decimals=self.cells.decimals)
+
+    @property
+    def number_dtype(self) -> str:
+        """The data type that conditions are read by."""
+        return number_dtype(self.column, self.dtype)
+
+    def _number(self, value: Any) -> float:
+        """Return a value of a condition in steps."""
+        return to_number(self.name, value, self.number_dtype) / self.step
 
     @property
     def n_cells(self) -> int:
@@ -199,15 +243,15 @@ class NumericColumn:
 
     def encode(self, series: pd.Series) -> IntArray:
         """Return the cell of each value, shape (n_rows,)."""
-        values = to_numbers(series)
+        values = to_steps(series, self.column)
         missing = np.isnan(values)
         cell = self.cells.encode(np.where(missing, 0.0, values))
         return np.where(missing, self.extra.get("null", self.fallback), cell)
 
     def _cut(self, predicate: Between) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return start, stop and weight of every leaf under `predicate`."""
-        low = -np.inf if predicate.low is None else to_number(self.name, predicate.low, self.dtype)
-        high = np.inf if predicate.high is None else to_number(self.name, predicate.high, self.dtype)
+        low = -np.inf if predicate.low is None else self._number(predicate.low)
+        high = np.inf if predicate.high is None else self._number(predicate.high)
         low_open, high_open = predicate.low_open, predicate.high_open
         if self.cells.decimals is None and self.dtype.lower() in ("float16", "float32"):
             low, high = _narrowed(low, high, low_open, high_open, self.dtype.lower())
@@ -217,7 +261,7 @@ class NumericColumn:
 
     def _points(self, predicate: OneOf) -> tuple[FloatArray, IntArray, FloatArray]:
         """Return the distinct numbers of `predicate`, the cell of each and its released mass."""
-        numbers = np.unique([to_number(self.name, v, self.dtype) for v in predicate.values if v is not None])
+        numbers = np.unique([self._number(v) for v in predicate.values if v is not None])
         leaf = self.cells.leaf_of(numbers)
         mass = np.zeros(len(numbers))
         exact = self.cells.from_grid(self.cells.to_grid(numbers))
@@ -248,7 +292,7 @@ class NumericColumn:
             whole = (self.cells.low, self.cells.high, self.cells.mass)
             start, stop, weights = whole if predicate is None else self._cut(predicate)
             values = self.cells.draw(np.where(missing, 0, cells), rng, start=start, stop=stop, weights=weights)
-        return from_numbers(np.where(missing, np.nan, values), self.dtype)
+        return written(np.where(missing, np.nan, values) * self.step, self.dtype, self.column)
 
     def _draw_points(self, cells: IntArray, rng: np.random.Generator, predicate: OneOf) -> FloatArray:
         """Draw one of the numbers of `predicate` in each of `cells`, by their mass; NaN where there is none."""
@@ -273,7 +317,10 @@ def column_from_dict(data: dict[str, Any]) -> ColumnTransform:
     data = dict(data)
     kind = data.pop("type")
     if kind == "numeric":
-        return NumericColumn(**{**data, "cells": Cells.from_dict(data["cells"])})
+        numeric = NumericColumn(**{**data, "cells": Cells.from_dict(data["cells"])})
+        if not isinstance(numeric.step, int) or numeric.step < 1 or not isinstance(numeric.format, (str, type(None))):
+            raise ValueError("times in impossible steps")
+        return numeric
     if kind == "discrete":
         lists = {key: tuple(data[key]) for key in ("levels", "cell", "mass")}
         column = DiscreteColumn(**{**data, **lists})

@@ -14,7 +14,7 @@ from privsynth.schema import Datetime
 from privsynth.transforms.cells import Cells, FloatArray, group_leaves
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
 from privsynth.transforms.discover import Leaves, declared_edges, discover_bounds, grow_leaves, out_of_range, unit_edges
-from privsynth.transforms.values import limits, to_number
+from privsynth.transforms.values import limits, number_dtype, step_of, to_number
 
 BOUNDS = "bounds"
 ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, round 4")
@@ -36,7 +36,10 @@ def starting_edges(
 
     def declared(name: str, end: str) -> list[float]:
         bound = getattr(schema[name], end)
-        return [] if bound is None else [to_number(name, bound, dtypes[name])]
+        return [] if bound is None else [to_number(name, bound, kinds[name]) / steps[name]]
+
+    kinds = {name: number_dtype(schema[name], dtypes[name]) for name in numbers}
+    steps = {name: step_of(schema[name], dtypes[name]) for name in numbers}
 
     edges, unknown = {}, {}
     for name, values in numbers.items():
@@ -56,8 +59,8 @@ def starting_edges(
     for name in unknown:
         grid = found.get(name, _NO_RANGE)
         low, high = declared(name, "low"), declared(name, "high")
-        lowest, highest = limits(dtypes[name])
-        grid = np.clip(grid, lowest, highest + 1)
+        lowest, highest = limits(kinds[name])
+        grid = np.clip(grid, lowest / steps[name], highest / steps[name] + 1)
         inner = [x for x in grid.tolist() if (not low or x > low[0]) and (not high or x < high[0])]
         edges[name] = np.unique([*low, *inner, *high])
         if len(edges[name]) < 2:
@@ -66,7 +69,7 @@ def starting_edges(
 
 
 def digits_of(column: Any) -> int | None:
-    """Return the public decimals of a numeric column; times are whole seconds."""
+    """Return the public decimals of a numeric column; times are whole steps."""
     return 0 if isinstance(column, Datetime) else column.decimals
 
 
@@ -80,7 +83,7 @@ def unit_columns(
         points = unit_edges(ends, digits, high_inside=schema[name].high is not None, most=MAX_CELLS)
         if points is not None:
             cells = Cells(points[:-1], points[1:], np.ones(len(points) - 1), np.arange(len(points) - 1), digits)
-            columns[name] = NumericColumn(name, str(frame.dtypes[name]), cells, schema[name].nullable)
+            columns[name] = NumericColumn.of(name, str(frame.dtypes[name]), cells, schema[name])
     return columns
 
 
@@ -122,11 +125,11 @@ def leaf_columns(
         if decimals[name] is None:
             leaves[name], atoms[name], decimals[name] = _with_grid(leaves[name], atoms[name])
     return {
-        name: NumericColumn(
+        name: NumericColumn.of(
             name,
             str(frame.dtypes[name]),
             _cells(leaves[name], atoms[name], decimals[name], least),
-            schema[name].nullable,
+            schema[name],
         )
         for name in numbers
     }

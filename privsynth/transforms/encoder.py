@@ -26,7 +26,7 @@ from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_colu
 from privsynth.transforms.discover import FINE, discover_values
 from privsynth.transforms.inspection import INSPECTION, Question
 from privsynth.transforms.layout import Layout
-from privsynth.transforms.values import to_levels, to_numbers
+from privsynth.transforms.values import to_levels, to_steps
 
 VALUES, ONE_WAY = "levels and atoms", "1-way counts"
 MAX_LEVEL_CELLS = 96
@@ -42,7 +42,7 @@ def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
     >>> needs(Schema({"age": Continuous(0, 120, decimals=0), "city": Categorical()}), {})
     {'bounds': 0, 'levels and atoms': 2, 'leaves': 1, '1-way counts': 2, 'forms of values': 0}
     """
-    texts = any(question.about == "form" for question in asked.values())
+    texts = int(any(question.about == "form" for question in asked.values()))
     modelled = [c for c in schema.values() if not isinstance(c, Identifier)]
     numeric = [c for c in modelled if isinstance(c, (Continuous, Datetime))]
     open_levels = [c for c in modelled if isinstance(c, Categorical) and _has_open_shares(c)]
@@ -121,7 +121,7 @@ def fit_encoder(
     modelled = {n: c for n, c in schema.items() if not isinstance(c, Identifier)}
     if not modelled:
         raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
-    numbers = {n: to_numbers(frame[n]) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
+    numbers = {n: to_steps(frame[n], c) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
     edges, unseen = starting_edges(
         modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms, octaves=octaves
     )
@@ -259,7 +259,7 @@ def _trim(column: ColumnTransform, noisy: FloatArray, least: float) -> tuple[Col
     trimmed = Cells(cells.low[keep], cells.high[keep], cells.mass[keep], np.arange(len(keep)), cells.decimals)
     null = noisy[k:]
     fallback = int(np.clip(column.fallback - keep[0], 0, len(keep) - 1))
-    return NumericColumn(column.name, column.dtype, trimmed, column.null, fallback), np.concatenate([noisy[keep], null])
+    return replace(column, cells=trimmed, fallback=fallback), np.concatenate([noisy[keep], null])
 
 
 def _seen_little(columns: list[ColumnTransform], counts: list[FloatArray], fixed: set[str]) -> str:

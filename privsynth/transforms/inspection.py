@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from privsynth._reading import read_numbers
 from privsynth.kinds import Categorical, Column, Continuous, Datetime, Identifier
 from privsynth.privacy.mechanisms import Mechanisms
+from privsynth.rules import Formula
 from privsynth.schema import Schema
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.grids import (
@@ -35,7 +37,6 @@ from privsynth.transforms.grids import (
 )
 from privsynth.transforms.naming import identifier_from_name
 from privsynth.transforms.patterns import FORMS, forms_of, read_forms
-from privsynth.transforms.values import to_numbers
 
 INSPECTION = "forms of values"
 _PRESENT = np.array([form not in ("missing", "blank") for form in FORMS])
@@ -68,7 +69,10 @@ def questions(schema: Schema, dtypes: Mapping[str, Any], undeclared: set[str]) -
         Names of columns that were not declared and may become another kind.
     """
     asked = {}
+    computed = {rule.column for rule in schema.rules if isinstance(rule, Formula)}
     for name, column in schema.items():
+        if name in computed:
+            continue
         if isinstance(column, Datetime) and column.resolution is None and column.format is None:
             asked[name] = Question("resolution")
         elif isinstance(column, Continuous) and column.decimals is None and column.form == "number":
@@ -123,10 +127,10 @@ def inspect(
 def _count(series: pd.Series, question: Question) -> IntArray:
     """Return the exact answer: a histogram; of forms, then also the number of distinct cells."""
     if question.about == "resolution":
-        return np.bincount(resolution_of(to_numbers(series)), minlength=len(RESOLUTION_CODES)).astype(np.int64)
+        return np.bincount(resolution_of(read_numbers(series)), minlength=len(RESOLUTION_CODES)).astype(np.int64)
     if question.about == "decimals":
         dtype = str(series.dtype).lower()
-        codes = decimals_of(to_numbers(series), dtype if dtype in ("float16", "float32") else "float64")
+        codes = decimals_of(read_numbers(series), dtype if dtype in ("float16", "float32") else "float64")
         return np.bincount(codes, minlength=len(DECIMAL_CODES)).astype(np.int64)
     forms = np.bincount(forms_of(series), minlength=len(FORMS))
     return np.append(forms, _n_distinct(series)).astype(np.int64)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +25,7 @@ from privsynth.schema import Schema
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.columns import ColumnTransform, DiscreteColumn
 from privsynth.transforms.predicates import Predicate
-from privsynth.transforms.values import from_numbers, limits, to_number
+from privsynth.transforms.values import limits, number_dtype, to_number, written
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,35 +231,9 @@ def ends(column: Any, dtype: str) -> tuple[float, float]:
     return low, high
 
 
-def number_dtype(column: Any, dtype: str) -> str:
-    """Return the data type that bounds and conditions on a numeric or time column are read by."""
-    if isinstance(column, Datetime):
-        return dtype if dtype.startswith("datetime64") else "datetime64[s]"
-    return dtype if column.form == "number" else "float64"
-
-
 def rounded(values: FloatArray, column: Any) -> FloatArray:
     """Round numbers to what a column holds: its decimals, or whole seconds, minutes or days."""
     if isinstance(column, Datetime):
         step = whole_seconds(column)
         return np.rint(values) if step == 1 else np.floor(np.rint(values) / step) * step
     return values if column.decimals is None else np.round(values, column.decimals) + 0.0
-
-
-def written(values: FloatArray, dtype: str, column: Any) -> pd.Series:
-    """Return numbers in a column's data type and form; NaN is missing."""
-    if isinstance(column, Datetime) and column.format is not None:
-        times = from_numbers(values, "datetime64[s]")
-        texts = times.dt.date if column.format == "date" else times.dt.strftime(column.format)
-        return texts.astype(object).where(times.notna(), None).astype(dtype)
-    if isinstance(column, Continuous) and column.form != "number":
-        return _as_text(values, column).astype(dtype)
-    if dtype.startswith("timedelta64"):
-        return pd.Series(pd.to_timedelta(np.round(values, 6), unit="s")).astype(dtype)
-    return from_numbers(values, dtype)
-
-
-def _as_text(values: FloatArray, column: Continuous) -> pd.Series:
-    texts = [repr(float(v)) if column.decimals is None else f"{v:.{column.decimals}f}" for v in values]
-    made = [Decimal(text) if column.form == "decimal" else text for text in texts]
-    return pd.Series(made, dtype=object).where(~np.isnan(values), None)

@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from privsynth.errors import ConditionError, DataError
+from privsynth._reading import read_numbers, whole_seconds
+from privsynth.errors import ConditionError
+from privsynth.kinds import Continuous, Datetime
 from privsynth.transforms.cells import FloatArray, IntArray
 
 
-def to_numbers(series: pd.Series) -> FloatArray:
-    """Return a number or time column as float64; missing and infinite become NaN, times seconds since 1970."""
-    if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        naive = series.dt.tz_convert("UTC").dt.tz_localize(None) if series.dt.tz is not None else series
-        seconds = naive.to_numpy().astype("datetime64[s]")
-        return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64).astype(np.float64))
-    values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isfinite(values), values, np.nan)
+def to_steps(series: pd.Series, column: Continuous | Datetime) -> FloatArray:
+    """Return a column as float64 in steps: numbers as they are, times in whole steps since 1970; missing is NaN.
+
+    Infinite values, and text that cannot be read in the declared form, are missing.
+    """
+    values = read_numbers(series, column)
+    return np.floor(values / step_of(column, str(series.dtype))) if isinstance(column, Datetime) else values
+
+
+def step_of(column: Continuous | Datetime, dtype: str) -> int:
+    """Return how many seconds a step of a time column is; 1 for numbers.
+
+    Days of a zone have no common length: times with a zone are kept to the hour at the coarsest.
+    """
+    if not isinstance(column, Datetime):
+        return 1
+    return min(whole_seconds(column), 3600) if "," in dtype else whole_seconds(column)
+
+
+def number_dtype(column: Any, dtype: str) -> str:
+    """Return the data type that bounds and conditions on a numeric or time column are read by."""
+    if isinstance(column, Datetime):
+        return dtype if dtype.startswith("datetime64") else "datetime64[s]"
+    return dtype if column.form == "number" else "float64"
+
+
+def written(values: FloatArray, dtype: str, column: Continuous | Datetime) -> pd.Series:
+    """Return numbers (times in seconds) in a column's data type and form; NaN is missing."""
+    if isinstance(column, Datetime) and column.format is not None:
+        times = from_numbers(values, "datetime64[s]")
+        texts = times.dt.date if column.format == "date" else times.dt.strftime(column.format)
+        return texts.astype(object).where(times.notna(), None).astype(dtype)
+    if isinstance(column, Continuous) and column.form != "number":
+        return _as_text(values, column).astype(dtype)
+    return from_numbers(values, dtype)
+
+
+def _as_text(values: FloatArray, column: Continuous) -> pd.Series:
+    texts = [repr(float(v)) if column.decimals is None else f"{v:.{column.decimals}f}" for v in values]
+    made = [Decimal(text) if column.form == "decimal" else text for text in texts]
+    return pd.Series(made, dtype=object).where(~np.isnan(values), None)
 
 
 def from_numbers(values: FloatArray, dtype: str) -> pd.Series:
-    """Turn `to_numbers` back into data type `dtype`; NaN becomes that type's missing value."""
+    """Turn numbers (times and durations in seconds) into data type `dtype`; NaN becomes its missing value."""
     if dtype.startswith("datetime64"):
         missing = np.isnan(values)
         seconds = np.clip(np.where(missing, 0, values), *limits(dtype)).astype(np.int64).astype("datetime64[s]")
@@ -31,6 +67,8 @@ def from_numbers(values: FloatArray, dtype: str) -> pd.Series:
         if "," in dtype:
             series = series.dt.tz_localize("UTC")
         return series.astype(dtype)
+    if dtype.startswith("timedelta64"):
+        return pd.Series(pd.to_timedelta(np.clip(np.round(values, 6), *limits(dtype)), unit="s")).astype(dtype)
     if dtype.lower().startswith(("int", "uint")):
         whole = np.rint(values)
         lowest, highest = limits(dtype)
@@ -38,7 +76,8 @@ def from_numbers(values: FloatArray, dtype: str) -> pd.Series:
         if dtype[0] in "iu" and "[" not in dtype:
             return pd.Series(whole).astype(dtype)
         return pd.Series(whole).astype("Float64").astype(dtype)
-    return pd.Series(values).astype(dtype)
+    with np.errstate(over="ignore"):
+        return pd.Series(values).astype(dtype)
 
 
 def limits(dtype: str) -> tuple[float, float]:
@@ -47,6 +86,8 @@ def limits(dtype: str) -> tuple[float, float]:
         return -9_223_372_036.0, 9_223_372_036.0  # seconds: the years 1677 to 2262
     if dtype.startswith("datetime64"):
         return -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999, which pandas can print
+    if dtype.startswith("timedelta64"):
+        return -9_223_372_036.0, 9_223_372_036.0  # seconds: what nanoseconds can hold
     name = dtype.lower().split("[")[0]
     if not name.startswith(("int", "uint")):
         return -np.inf, np.inf
@@ -66,9 +107,12 @@ def to_number(column: str, value: Any, dtype: str) -> float:
             if stamp.tzinfo is not None:
                 stamp = stamp.tz_convert("UTC").tz_localize(None)
             return float((stamp - pd.Timestamp(0)).total_seconds())
+        if dtype.startswith("timedelta64") and not isinstance(value, (int, float)):
+            return float(pd.Timedelta(value).total_seconds())
         number = float(value)
     except (ValueError, TypeError) as error:
-        wanted = "a date or time" if dtype.startswith("datetime64") else "a number"
+        kinds = {"datetime64": "a date or time", "timedelta64": 'a duration such as "2h", or seconds'}
+        wanted = next((text for kind, text in kinds.items() if dtype.startswith(kind)), "a number")
         raise ConditionError(f"The condition on {column!r} must be {wanted}. Got {value!r}.") from error
     if np.isnan(number):
         raise ConditionError(f"The condition on {column!r} must be a number. Got {value!r}.")
@@ -76,20 +120,36 @@ def to_number(column: str, value: Any, dtype: str) -> float:
 
 
 def to_levels(series: pd.Series) -> tuple[IntArray, list[Any]]:
-    """Return codes (shape (n_rows,)) and the levels they point to; missing is code -1, the last."""
+    """Return codes (shape (n_rows,)) and the levels they point to; missing is code -1, the last.
+
+    In a column of Python objects 1 and 1.0 are one level, the whole number, and True is another: whatever the
+    order of the rows, the levels are the same.
+    """
     if not isinstance(series.dtype, pd.CategoricalDtype) and pd.api.types.is_object_dtype(series.dtype):
-        missing = series.isna()
-        try:
-            codes, uniques = pd.factorize(series.where(~missing, None))
-        except TypeError as error:
-            raise DataError(
-                f"Column {series.name!r} holds values that are no levels (lists, dicts, ...). Turn them into strings, "
-                "or drop the column."
-            ) from error
-    else:
-        codes, uniques = pd.factorize(series)
+        return _object_levels(series)
+    codes, uniques = pd.factorize(series)
     levels = [v.item() if isinstance(v, np.generic) else v for v in uniques]
     return codes.astype(np.int64), [v if isinstance(v, (str, bool, int, float)) else str(v) for v in levels]
+
+
+def _object_levels(series: pd.Series) -> tuple[IntArray, list[Any]]:
+    values, missing = series.to_numpy(dtype=object), series.isna().to_numpy()
+    place: dict[tuple[bool, Any], int] = {}
+    codes = np.full(len(values), -1, dtype=np.int64)
+    for row in np.flatnonzero(~missing):
+        codes[row] = place.setdefault(level_key(values[row]), len(place))
+    return codes, [level for _, level in place]
+
+
+def level_key(value: Any) -> tuple[bool, Any]:
+    """Return what tells levels apart: True is not 1, and 1.0 is."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return True, value
+    if isinstance(value, float) and value.is_integer():
+        return False, int(value)
+    return False, value if isinstance(value, (str, int, float)) else str(value)
 
 
 def from_levels(codes: IntArray, levels: list[Any], dtype: str, *, ordered: bool) -> pd.Series:

@@ -126,8 +126,8 @@ MAKERS = {
     "keys": lambda rng, n: pd.Series(rng.permutation(n) + 10**6),
 }
 NAMES = [
-    "id", "customer_id", "email", "city-mpg", "amount", "a b", "ü", "1", "select", "__other__", "x" * 60, "class", "Name",
-    "paid", "iban", "start", "note", "{}", "<td>", "index", "target", "n_rows", "dtype", "%s",
+    "id", "customer_id", "email", "city-mpg", "amount", "a b", "ü", "1", "select", "__other__", "x" * 60, "class",
+    "Name", "paid", "iban", "start", "note", "{}", "<td>", "index", "target", "n_rows", "dtype", "%s",
 ]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def check_sample(frame, model, n=40):
     assert sample.index.equals(pd.RangeIndex(n))
     for name in frame.columns:
         real, drawn = frame[name], sample[name]
-        declared = model.schema_[name] if name in model.schema_ else None
+        declared = model.schema_.get(name)
         if isinstance(real.dtype, pd.CategoricalDtype):
             assert set(real.cat.categories) <= set(drawn.cat.categories)
             assert real.cat.ordered == drawn.cat.ordered

@@ -37,11 +37,12 @@ UNREAD = {
     "twice": ({}, TWICE, DataError, ["['a']", "more than once", "Rename"]),
     "numbered": ({}, pd.DataFrame(np.eye(3)), DataError, ["[0, 1, 2]", "astype(str)"]),
     "no table": ({}, [[1, 2]], DataError, ["list", "pd.DataFrame"]),
-    "timedelta": (
+    "complex": ({}, pd.DataFrame({"z": [1j, 2j]}), SchemaError, ["'z'", "complex128", "Complex", "Convert"]),
+    "lists": (
         {},
-        pd.DataFrame({"wait": pd.to_timedelta([1, 2], unit="s")}),
-        SchemaError,
-        ["'wait'", "timedelta64[ns]", "Convert"],
+        pd.DataFrame({"bag": [[1], [2]], "image": [b"a", b"b"], "n": [1, 2]}),
+        DataError,
+        ["'bag' holds list", "'image' holds bytes", "strings or numbers", "drop", "Identifier()"],
     ),
     "epsilon 0": ({"epsilon": 0}, FRAME, ParameterError, ["epsilon", "CTGAN", "Got 0", "epsilon=None"]),
     "epsilon < 0": ({"epsilon": -1.0}, FRAME, ParameterError, ["epsilon", "Got -1.0", "0.1 to 10"]),
@@ -92,15 +93,6 @@ def test_nothing_is_read_and_nothing_spent(name):
     ledger = Ledger(Budget(10.0))
     raises(kind, words, lambda: CTGAN(**{"verbose": False, **parameters}).fit(table, ledger=ledger))
     assert ledger.spends == ()
-
-
-def test_columns_that_hold_no_values_are_named():
-    with pytest.warns(PrivsynthWarning, match="NOT private"):
-        raises(
-            DataError,
-            ["'bag'", "lists", "strings", "drop"],
-            lambda: CTGAN(None, verbose=False, steps=1).fit(FRAME[["age"]].assign(bag=pd.Series([[1]] * 300))),
-        )
 
 
 def test_a_budget_too_small_for_the_table():

@@ -142,7 +142,8 @@ def test_shares_of_mu_sum_to_the_whole(request, budget, n_rows):
 def test_labels_are_those_that_something_is_asked_of():
     _, mechanisms = allot(make_request(), Budget(1.0), 20_000)
     assert labelled(mechanisms).keys() == {
-        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, ROUNDING
+        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS,
+        ROUNDING,
     }  # fmt: skip
     declared = {BOUNDS: 0, VALUES: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
     _, mechanisms = allot(

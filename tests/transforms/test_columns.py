@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from privsynth.errors import ConditionError, DataError
+from privsynth._reading import read_numbers as to_numbers
+from privsynth.errors import ConditionError
 from privsynth.transforms.cells import Cells
 from privsynth.transforms.columns import OTHER, DiscreteColumn, NumericColumn, column_from_dict
 from privsynth.transforms.predicates import Between, OneOf
-from privsynth.transforms.values import from_numbers, to_number, to_numbers
+from privsynth.transforms.values import from_numbers, to_levels, to_number
 
 FALSE_ALARM = 1e-6
 
@@ -99,9 +100,23 @@ def test_other_is_missing_where_the_data_type_has_no_word_for_it(dtype):
     assert values.dtype == dtype
 
 
-def test_values_that_are_no_levels():
-    with pytest.raises(DataError, match="'c' holds values that are no levels"):
-        DiscreteColumn("c", "object", ("a",), other=True, null=False).encode(pd.Series([["a"], ["b"]], name="c"))
+def test_levels_do_not_depend_on_the_order_of_rows():
+    """1 and 1.0 are one level, True and "1" are others, whichever comes first."""
+    values = [1, 1.0, True, "1", 2.5, np.int64(1), None, "x", np.True_]
+    seen = []
+    for order in ([*range(9)], [*range(8, -1, -1)], [2, 1, 0, 8, 7, 6, 5, 4, 3]):
+        codes, levels = to_levels(pd.Series([values[i] for i in order], dtype=object))
+        seen.append({(type(v).__name__, v): int((codes == c).sum()) for c, v in enumerate(levels)})
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0] == {("int", 1): 3, ("bool", True): 2, ("str", "1"): 1, ("float", 2.5): 1, ("str", "x"): 1}
+
+
+def test_levels_that_python_holds_for_equal_have_cells_of_their_own():
+    column = DiscreteColumn("c", "object", (1, True, "1"), other=False, null=True)
+    codes = column.encode(pd.Series([True, 1.0, "1", 1, None], dtype=object))
+    assert codes.tolist() == [1, 0, 2, 0, 3]
+    again = column.decode(codes, np.random.default_rng(0))
+    assert [(type(v), v) for v in again[:4]] == [(bool, True), (int, 1), (str, "1"), (int, 1)]
 
 
 def test_infinite_is_missing():

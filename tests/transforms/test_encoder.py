@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from privsynth._reading import read_numbers as to_numbers
 from privsynth.errors import ConditionError, DataError, PrivsynthWarning
 from privsynth.privacy.events import Failure, Gaussian
 from privsynth.privacy.mechanisms import Mechanisms
@@ -27,7 +28,6 @@ from privsynth.transforms.encoder import (
 )
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.predicates import OneOf
-from privsynth.transforms.values import to_numbers
 
 N = 4_000
 
