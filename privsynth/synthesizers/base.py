@@ -31,11 +31,13 @@ from privsynth.privacy.events import PureDP
 from privsynth.privacy.ledger import Ledger
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoiseSource, SecureNoise
+from privsynth.privacy.unit import Unit
 from privsynth.schema import Identifier, Schema, resolve_schema
 from privsynth.tables import as_frame
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.encoder import TableEncoder
 from privsynth.transforms.predicates import Predicate, as_predicate
+from privsynth.transforms.units import Persons, with_unit
 
 DEFAULT_DELTA = 1e-5
 _MOST_KEYS = {
@@ -67,6 +69,7 @@ class Synthesizer(BaseEstimator):
     epsilon: float | None
     delta: float | None
     schema: Any
+    persons_: Persons | None
     _noise_source: type[NoiseSource] = SecureNoise
     """Tests replace this by `NoNoise`, which makes every certificate say epsilon = infinity."""
 
@@ -95,7 +98,7 @@ class Synthesizer(BaseEstimator):
         """
         self._check_parameters()
         frame = as_frame(X, y)
-        schema = resolve_schema(self.schema, frame)
+        schema = with_unit(resolve_schema(self.schema, frame), frame)
         self._check_columns(schema)
         budget = self._own_budget(ledger)
         ledger = Ledger(budget) if ledger is None else ledger
@@ -107,7 +110,8 @@ class Synthesizer(BaseEstimator):
                 PrivsynthWarning,
                 stacklevel=2,
             )
-        entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta)
+        unit = Unit(schema.privacy_unit).name
+        entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta, unit=unit)
         try:
             self._learn(frame, schema, budget, mechanisms)
             mechanisms.forfeit()
@@ -118,7 +122,7 @@ class Synthesizer(BaseEstimator):
                     "This is a defect of privsynth: please report it."
                 )
         finally:
-            # All or, before anything but the row count was read, that count: see Mechanisms.forfeit.
+            # All or, before anything but rows (and rows per person) were counted, that: see Mechanisms.forfeit.
             counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
             pure = all(isinstance(charge.event, PureDP) for charge in mechanisms.charges)
             ledger.settle(entry, epsilon=min(asked, counted) if pure else asked, delta=0.0 if pure else budget.delta)
@@ -192,6 +196,7 @@ class Synthesizer(BaseEstimator):
                 "schema": self.schema_.to_json(),
                 "columns": self.columns_,
                 "encoder": self.encoder_.to_dict(),
+                "persons": None if self.persons_ is None else self.persons_.to_dict(),
                 "certificate": self.certificate_.to_dict(),
                 "model": model,
             },
@@ -211,6 +216,9 @@ class Synthesizer(BaseEstimator):
             self.encoder_ = TableEncoder.from_dict(data["encoder"])
             self.certificate_ = Certificate.from_dict(data["certificate"])
             self.certificate_.verify()
+            self.persons_ = Persons.from_dict(data.get("persons"))
+            if (self.persons_.column if self.persons_ else None) != self.certificate_.unit.column:
+                raise ValueError("persons and certificate do not fit each other")
             modelled = [name for name, column in self.schema_.items() if not isinstance(column, Identifier)]
             if list(self.columns_) != list(self.schema_) or modelled != self.encoder_.layout.names:
                 raise ValueError("columns and schema do not fit each other")
@@ -271,8 +279,16 @@ class Synthesizer(BaseEstimator):
         """Add made-up identifiers and put the columns in the order of the table."""
         for name, declared in self.schema_.items():
             if isinstance(declared, Identifier):
-                sample[name] = _fake_keys(len(sample), declared.prefix, self.columns_[name], rng)
+                sample[name] = self._keys(name, declared, len(sample), rng)
         return sample[list(self.columns_)]
+
+    def _keys(self, name: str, declared: Identifier, n_rows: int, rng: np.random.Generator) -> pd.Series:
+        """Make up keys; those of persons repeat as often as persons have rows."""
+        if self.persons_ is None or name != self.persons_.column:
+            return _fake_keys(n_rows, declared.prefix, self.columns_[name], rng)
+        owners = self.persons_.draw(n_rows, rng)
+        keys = _fake_keys(int(owners.max(initial=-1)) + 1, declared.prefix, self.columns_[name], rng)
+        return keys.iloc[owners].reset_index(drop=True)
 
     def _sample_each(self, conditions: pd.DataFrame, n_rows: int | None, rng: np.random.Generator) -> pd.DataFrame:
         """Draw one row for each row of `conditions`, equal ones together."""

@@ -35,6 +35,7 @@ from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import fit_encoder, needs
 from privsynth.transforms.simplex import project_to_simplex
+from privsynth.transforms.units import limit_rows
 
 MAX_CLASSES = 12
 _N_COMPONENTS = 1024
@@ -96,6 +97,8 @@ class CTGAN(Synthesizer):
         Measured loss by step; 1 is the noise floor.
     plan_ : Plan
         Which critics ran, and why.
+    persons_ : Persons or None
+        What was released of the persons, where the schema names a privacy unit.
 
     Examples
     --------
@@ -171,7 +174,13 @@ class CTGAN(Synthesizer):
         as_generator(self.random_state, "CTGAN")
 
     def _check_columns(self, schema: Schema) -> None:
-        """Refuse targets and condition columns that are not there."""
+        """Refuse targets and condition columns that are not there, and DP-SGD on several rows of a person."""
+        if schema.privacy_unit is not None and schema.max_rows_per_unit != 1 and self.critic in ("neural", "both"):
+            raise parameter_error(
+                "CTGAN", "critic", f"'auto' or 'measured' with the privacy unit {schema.privacy_unit!r}", self.critic,
+                "DP-SGD samples rows, which protects no person with several; or learn from one row of each "
+                "(max_rows_per_unit=1).",
+            )  # fmt: skip
         if not isinstance(self.condition_columns, (list, tuple, type(None))):
             raise parameter_error("CTGAN", "condition_columns", "a list of column names", self.condition_columns)
         named = [("condition_columns", name) for name in self.condition_columns or []]
@@ -182,17 +191,19 @@ class CTGAN(Synthesizer):
                 raise parameter_error("CTGAN", parameter, "a column that is modelled, not an identifier", name)
 
     def _learn(self, frame: pd.DataFrame, schema: Schema, budget: Budget, mechanisms: Mechanisms) -> None:
-        """Spend the budget: row count, encoder, measured tables, DP-SGD, final choice."""
+        """Spend the budget: rows per person, row count, encoder, measured tables, DP-SGD, final choice."""
         rng = as_generator(self.random_state, "CTGAN")
+        frame, persons = limit_rows(frame, schema, budget, mechanisms)
         n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
-        if budget.is_private and budget.delta > 1 / n_rows:
+        n_units, unit = (n_rows, "row") if persons is None else (persons.number, "person")
+        if budget.is_private and budget.delta > 1 / n_units:
             warnings.warn(
-                f"delta={budget.delta:.2g} is above 1/rows (about {1 / n_rows:.2g}): it would allow to publish a row. "
-                "Use a smaller delta.",
+                f"delta={budget.delta:.2g} is above 1/{unit}s (about {1 / n_units:.2g}): it would allow to publish "
+                f"a {unit}. Use a smaller delta.",
                 PrivsynthWarning,
                 stacklevel=4,
             )
-        plan = make_plan(self._request(schema), budget, n_rows, mechanisms)
+        plan = make_plan(self._request(schema, mechanisms), budget, n_rows, mechanisms)
         encoder = fit_encoder(frame, schema, mechanisms, n_rows=n_rows)
         codes = encoder.transform(frame)
         names = encoder.layout.names
@@ -234,7 +245,7 @@ class CTGAN(Synthesizer):
         if budget.is_private:
             mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
         self.encoder_, self.plan_, self.history_ = encoder, plan, trainer.history
-        self.generator_, self.pool_, self._split = generator.cpu(), pool, split
+        self.generator_, self.pool_, self._split, self.persons_ = generator.cpu(), pool, split, persons
         self.__dict__.pop("_cached_mixture", None)
 
     def _train_neural(
@@ -260,7 +271,7 @@ class CTGAN(Synthesizer):
         )
         trainer.generator.load_state_dict((before, *checkpoints)[best])
 
-    def _request(self, schema: Schema) -> Request:
+    def _request(self, schema: Schema, mechanisms: Mechanisms) -> Request:
         modelled = [name for name, column in schema.items() if not isinstance(column, Identifier)]
         first = self._first_condition()
         return Request(
@@ -268,7 +279,7 @@ class CTGAN(Synthesizer):
             n_columns=len(modelled),
             n_conditions=len({*(self.condition_columns or [])} - {first}),
             split=first is not None,
-            critic=self.critic,
+            critic="measured" if mechanisms.unit.rows > 1 else self.critic,
             batch_size=self.batch_size,
             discriminator_steps=self.discriminator_steps,
             discriminator_dim=tuple(self.discriminator_dim),

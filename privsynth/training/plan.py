@@ -84,13 +84,15 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     n_rows : int
         The released row count.
     mechanisms : Mechanisms
-        Where events are allotted; its charge for the row count is counted in.
+        Where events are allotted; its charges for the row count and the rows per person are counted in. Where a
+        person has up to m rows, all noise is m times as large beside the rows.
 
     Raises
     ------
     ParameterError
         When the budget is so small that even 1-way counts would drown in noise.
     """
+    unit = mechanisms.unit.rows
     first = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
     epsilon = (budget.epsilon or 1.0) * (1 - MARGIN) - first
     failures = {ROUNDING: budget.delta * ROUNDING_SHARE}
@@ -98,20 +100,22 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
         failures[VALUES + " (delta)"] = budget.delta * VALUES_DELTA_SHARE
     mu = gdp_mu(epsilon, budget.delta - sum(failures.values()))
     rate = min(1.0, request.batch_size / n_rows)
-    training_share, ratio = _gate(request, mu, n_rows)
+    training_share, ratio = _gate(request, mu / unit, n_rows)
     shares = _shares(request, training_share)
     total = sum(shares.values())
-    n_pairs, most = _pairs(request, mu * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
+    n_pairs, most = _pairs(request, mu / unit * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
     if most >= n_pairs:
         total -= shares.pop(SELECTION, 0.0)
     mus = {label: mu * math.sqrt(share / total) for label, share in shares.items()}
-    surely = n_rows - 4 / first if first else float(n_rows)  # the count's own noise exceeds this in 1 of 100 fits
-    if mechanisms.private and math.sqrt(request.n_columns) / mus[ONE_WAY] > surely / 4:
+    blur = max((charge.scale for charge in mechanisms.charges), default=0.0)
+    surely = n_rows - 4 * blur  # the count's own noise exceeds this in 1 of 100 fits
+    noise = unit * math.sqrt(request.n_columns) / mus[ONE_WAY]
+    if mechanisms.private and noise > surely / 4:
         raise parameter_error(
             "CTGAN",
             "epsilon",
             f"large enough for about {n_rows} rows and {request.n_columns} columns (the noise of a count would be "
-            f"{math.sqrt(request.n_columns) / mus[ONE_WAY]:.0f} rows)",
+            f"{noise:.0f} rows)",
             budget.epsilon,
             "Raise epsilon, learn fewer columns, or gather more rows. Only the row count was read and paid for.",
         )
