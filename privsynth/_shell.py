@@ -12,8 +12,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from privsynth.errors import PrivsynthError, PrivsynthWarning
+from privsynth.errors import ParameterError, PrivsynthError, PrivsynthWarning
 from privsynth.privacy.ledger import Ledger
+from privsynth.schema import Schema
 
 # typer brings its own click, or uses the one that is installed
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -102,3 +103,15 @@ def ledger_text(ledger: Ledger) -> str:
     epsilon, delta = ledger.spent
     total = math.inf if ledger.budget.epsilon is None else ledger.budget.epsilon
     return f"epsilon={epsilon:.4g} of {total:g} and delta={delta:.3g} of {ledger.budget.delta:g} are spent"
+
+
+def with_persons(schema: Schema | None, column: str | None, max_rows: int | None) -> Schema | None:
+    """Put the privacy unit of the command line into a schema; what it leaves out stays as it was declared."""
+    if column is None and max_rows is None:
+        return schema
+    declared = Schema() if schema is None else schema
+    column = declared.privacy_unit if column is None else column
+    if column is None:
+        raise ParameterError("--max-rows-per-unit needs --privacy-unit COLUMN: whose rows are they?")
+    kept = declared.max_rows_per_unit if max_rows is None else max_rows
+    return Schema(declared, rules=declared.rules, privacy_unit=column, max_rows_per_unit=kept)

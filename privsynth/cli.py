@@ -19,7 +19,7 @@ import pandas as pd
 import typer
 
 from privsynth._dates import align_dates, parse_declared
-from privsynth._shell import Commands, ledger_text, told_of_ledger
+from privsynth._shell import Commands, ledger_text, told_of_ledger, with_persons
 from privsynth._version import __version__
 from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
@@ -165,6 +165,13 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="What is public of the columns: privsynth schema JSON or SDV metadata JSON."),
     ] = None,
+    privacy_unit: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that names a row's person, who is protected with all rows."),
+    ] = None,
+    max_rows_per_unit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rows of a person to learn from. Default: chosen privately.")
+    ] = None,
     ledger: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Budget shared by all fits on this table, kept in this JSON file."),
@@ -199,7 +206,7 @@ def fit(
     """
     _check_output(output, data, schema, ledger)
     _check_budget(epsilon, delta)
-    declared = None if schema is None else _read_schema(schema)
+    declared = with_persons(None if schema is None else _read_schema(schema), privacy_unit, max_rows_per_unit)
     book = _open_ledger(ledger, ledger_epsilon, ledger_delta)
     start = time.monotonic()
     frame = parse_declared(read_table(data), declared)
@@ -299,6 +306,8 @@ def inspect(
         typer.echo(json.dumps(certificate.to_dict(), indent=2))
         return
     learned = {column.name: _describe(column) for column in loaded.encoder_.columns}
+    owner = loaded.certificate_.unit.column
+    learned |= {} if owner is None else {owner: "names the person; made up anew"}
     rows = [(name, c.kind, learned.get(name, "not read; made up anew")) for name, c in loaded.schema_.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     typer.echo("\n".join(f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows))

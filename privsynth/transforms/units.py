@@ -11,12 +11,16 @@ min(r, m)/K(m), so any table of shares changes in total variation by
 
     B(m) = 1/2 sum_persons |min(r, m)/K(m) - r/N|
 
-at most; and noise of standard deviation m s in each of c counts moves it by about c/2 sqrt(2/pi) m s/K(m).
-`best_cap` minimises the sum of both: few rows of each in a small table, nearly all of them in a large one.
+at most. Of c equal cells, the sample of K(m) rows misses the shares by about S(m) = sqrt(c/(2 pi K(m))), and noise of
+standard deviation m s in each count moves them by about c m s/(sqrt(2 pi) K(m)). `best_cap` minimises the noise and
+a quarter of the others: B arrives in full only where persons with many rows share no value with persons of few,
+and rows of one person are alike. So one row of each is learned from in a small table, most rows in a large one.
 
->>> best_cap(np.array([0, 0, 1000, 1000, 10, 0, 0, 0]), noise=0.0)
+>>> best_cap(np.array([0, 0, 10_000, 10_000, 100, 0, 0, 0]), noise=0.0)
 16
->>> best_cap(np.array([0, 0, 1000, 1000, 10, 0, 0, 0]), noise=200.0)
+>>> best_cap(np.array([0, 0, 10_000, 10_000, 100, 0, 0, 0]), noise=20.0)
+8
+>>> best_cap(np.array([900, 400, 200, 100, 10, 0, 0, 0]), noise=20.0)
 1
 """
 
@@ -47,7 +51,8 @@ CAPS = (1, 2, 4, 8, 16, 32, 64)
 _LOW = np.array([1, 2, 3, 5, 9, 17, 33, 65])  # rows per person from which a bin starts
 _HIGH = np.array([1, 2, 4, 8, 16, 32, 64, 128])  # the last bin is open
 _MIDDLE = (_LOW + _HIGH) / 2
-_CELLS = 20  # of an average column, after small ones are merged
+_ARRIVES = 0.25  # of what leaving rows out can do: see above
+_CELLS = 30  # of an average column, after small ones are merged
 _ONE_WAY_SHARE = 0.1  # of mu^2, which 1-way counts have about (training/plan.py)
 _CLEAR = 3.0  # a bin counts from this many noise scales on: 1 empty bin in 40 does
 
@@ -190,7 +195,7 @@ def keep_rows(owners: IntArray, most: int, noise: NoiseSource) -> IntArray:
 
 
 def best_cap(persons: npt.NDArray[Any], *, noise: float) -> int:
-    """Choose how many rows of a person to learn from: the least bound on the error of a table of shares.
+    """Choose how many rows of each person to learn from: the least expected error of a table of shares.
 
     Parameters
     ----------
@@ -206,13 +211,14 @@ def best_cap(persons: npt.NDArray[Any], *, noise: float) -> int:
     """
     weights = np.asarray(persons, dtype=np.float64)
     everything = weights @ _MIDDLE
-    bounds = []
+    errors = []
     for most in CAPS:
         kept = np.minimum(_MIDDLE, most)
         n_kept = weights @ kept
         moved = 0.5 * float(weights @ np.abs(kept / n_kept - _MIDDLE / everything))
-        bounds.append(moved + _CELLS / 2 * math.sqrt(2 / math.pi) * noise * most / n_kept)
-    return CAPS[int(np.argmin(np.round(bounds, 12)))]
+        missed = math.sqrt(_CELLS / (2 * math.pi * n_kept))
+        errors.append(_ARRIVES * (moved + missed) + _CELLS / math.sqrt(2 * math.pi) * noise * most / n_kept)
+    return CAPS[int(np.argmin(np.round(errors, 12)))]
 
 
 def typical_noise(n_columns: int, budget: Budget) -> float:
