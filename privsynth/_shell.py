@@ -7,12 +7,13 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from privsynth.errors import ParameterError, PrivsynthError, PrivsynthWarning
+from privsynth.errors import ParameterError, PrivsynthError, PrivsynthWarning, SchemaError
 from privsynth.privacy.ledger import Ledger
 from privsynth.schema import Schema
 
@@ -105,13 +106,21 @@ def ledger_text(ledger: Ledger) -> str:
     return f"epsilon={epsilon:.4g} of {total:g} and delta={delta:.3g} of {ledger.budget.delta:g} are spent"
 
 
-def with_persons(schema: Schema | None, column: str | None, max_rows: int | None) -> Schema | None:
-    """Put the privacy unit of the command line into a schema; what it leaves out stays as it was declared."""
-    if column is None and max_rows is None:
+def declared_schema(path: Path | None, unit: str | None, max_rows: int | None) -> Schema | None:
+    """Read the schema file, if there is one, and put the privacy unit of the command line into it."""
+    schema = None if path is None else _read_schema(path)
+    if unit is None and max_rows is None:
         return schema
     declared = Schema() if schema is None else schema
-    column = declared.privacy_unit if column is None else column
-    if column is None:
+    unit = declared.privacy_unit if unit is None else unit
+    if unit is None:
         raise ParameterError("--max-rows-per-unit needs --privacy-unit COLUMN: whose rows are they?")
     kept = declared.max_rows_per_unit if max_rows is None else max_rows
-    return Schema(declared, rules=declared.rules, privacy_unit=column, max_rows_per_unit=kept)
+    return Schema(declared, rules=declared.rules, privacy_unit=unit, max_rows_per_unit=kept)
+
+
+def _read_schema(path: Path) -> Schema:
+    try:
+        return Schema.read(path)
+    except (SchemaError, ParameterError) as error:
+        raise error if str(path) in str(error) else SchemaError(f"{path}: {error}") from error

@@ -19,11 +19,11 @@ import pandas as pd
 import typer
 
 from privsynth._dates import align_dates, parse_declared
-from privsynth._shell import Commands, ledger_text, told_of_ledger, with_persons
+from privsynth._shell import Commands, declared_schema, ledger_text, told_of_ledger
 from privsynth._version import __version__
 from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
-from privsynth.errors import DataError, ParameterError, SchemaError
+from privsynth.errors import DataError, ParameterError
 from privsynth.evaluation import Evaluation, evaluate
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.ledger import Ledger
@@ -206,7 +206,7 @@ def fit(
     """
     _check_output(output, data, schema, ledger)
     _check_budget(epsilon, delta)
-    declared = with_persons(None if schema is None else _read_schema(schema), privacy_unit, max_rows_per_unit)
+    declared = declared_schema(schema, privacy_unit, max_rows_per_unit)
     book = _open_ledger(ledger, ledger_epsilon, ledger_delta)
     start = time.monotonic()
     frame = parse_declared(read_table(data), declared)
@@ -333,13 +333,6 @@ def _check_budget(epsilon: float, delta: float | None) -> None:
         raise ParameterError(f"--epsilon must be above 0 and at most 30. Got {epsilon:g}. Use 0.1 to 10, usually 1.")
     if delta is not None and not 0 < delta < 1:
         raise ParameterError(f"--delta must be above 0 and below 1. Got {delta:g}. Use one well below 1/rows: 1e-5.")
-
-
-def _read_schema(path: Path) -> Schema:
-    try:
-        return Schema.read(path)
-    except (SchemaError, ParameterError) as error:
-        raise error if str(path) in str(error) else SchemaError(f"{path}: {error}") from error
 
 
 def _open_ledger(path: Path | None, epsilon: float | None, delta: float | None) -> Ledger | None:

@@ -250,6 +250,17 @@ class Synthesizer(BaseEstimator):
         share = min(1.0, (budget.epsilon or 0.0) / (left.epsilon or 1.0))
         return Budget(self.epsilon, left.delta * share)
 
+    def _compare_delta(self, budget: Budget, n_rows: int, persons: Persons | None) -> None:
+        """Warn where delta allows to publish somebody in full; called by `_learn`, from releases."""
+        n_units, unit = (n_rows, "row") if persons is None else (persons.number, "person")
+        if budget.is_private and budget.delta > 1 / n_units:
+            warnings.warn(
+                f"delta={budget.delta:.2g} is above 1/{unit}s (about {1 / n_units:.2g}): it would allow to publish "
+                f"a {unit}. Use a smaller delta.",
+                PrivsynthWarning,
+                stacklevel=5,
+            )
+
     def _allowed(self, predicates: Mapping[str, Predicate]) -> dict[str, Any]:
         """Return the share of each cell that each predicate allows, refusing what is impossible."""
         by_name = {column.name: column for column in self.encoder_.columns}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +17,7 @@ from privsynth import bundle
 from privsynth._checks import check_choice, check_int, check_real, parameter_error
 from privsynth._progress import ProgressBar
 from privsynth._random import as_generator, torch_seed
-from privsynth.errors import ParameterError, PrivsynthWarning
+from privsynth.errors import ParameterError
 from privsynth.nets.generator import Generator
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.mechanisms import Mechanisms
@@ -195,14 +194,7 @@ class CTGAN(Synthesizer):
         rng = as_generator(self.random_state, "CTGAN")
         frame, persons = limit_rows(frame, schema, budget, mechanisms)
         n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
-        n_units, unit = (n_rows, "row") if persons is None else (persons.number, "person")
-        if budget.is_private and budget.delta > 1 / n_units:
-            warnings.warn(
-                f"delta={budget.delta:.2g} is above 1/{unit}s (about {1 / n_units:.2g}): it would allow to publish "
-                f"a {unit}. Use a smaller delta.",
-                PrivsynthWarning,
-                stacklevel=4,
-            )
+        self._compare_delta(budget, n_rows, persons)
         plan = make_plan(self._request(schema, mechanisms), budget, n_rows, mechanisms)
         encoder = fit_encoder(frame, schema, mechanisms, n_rows=n_rows)
         codes = encoder.transform(frame)

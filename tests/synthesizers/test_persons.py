@@ -197,3 +197,36 @@ def test_the_ledger_notes_whom_a_fit_protects(frame):
     with pytest.warns(PrivsynthWarning, match="one row, and this ledger holds fits that protect one person"):
         fit(frame, unit=None, columns=columns, steps=2, delta=1e-6, ledger=ledger)
     assert [spend.unit for spend in ledger.spends] == ["person (person)", "row"]
+
+
+def test_one_row_left_by_the_cap_is_no_error_of_its_own():
+    """How many rows are left must not show by an error; refusals of small tables come from the noisy count."""
+    frame = pd.DataFrame({"who": ["a"] * 5, "x": [True, False] * 2 + [True]})
+    with pytest.warns(PrivsynthWarning, match="NOT private"):
+        model = fit(frame, 1, unit="who", columns={"x": Boolean()}, target="x", epsilon=None, steps=2)
+    assert len(model.sample(10)) == 10
+
+
+def test_without_privacy_the_cap_keeps_all_that_it_can_and_nothing_is_claimed():
+    frame = visits(600)
+    with pytest.warns(PrivsynthWarning, match="NOT private"):
+        model = fit(frame, epsilon=None, steps=2)
+    assert model.certificate_.statement().startswith("NOT private")
+    size = frame["person"].value_counts().max()
+    assert model.certificate_.unit.rows >= size
+    assert model.plan_.n_rows == len(frame)
+    assert model.persons_.number == frame["person"].nunique()
+
+
+def test_a_declared_cap_is_kept_without_privacy_too():
+    frame = visits(600)
+    with pytest.warns(PrivsynthWarning, match="NOT private"):
+        model = fit(frame, 2, epsilon=None, steps=2)
+    assert model.plan_.n_rows == np.minimum(frame["person"].value_counts(), 2).sum()
+
+
+def test_the_frame_is_left_as_it_was():
+    frame = visits(600)
+    before = frame.copy()
+    fit(frame, 2, steps=2, columns={**COLUMNS, "channel": Categorical(("online", "shop"))})
+    pd.testing.assert_frame_equal(frame, before)
