@@ -7,13 +7,15 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from privsynth.errors import PrivsynthError, PrivsynthWarning
+from privsynth.errors import ParameterError, PrivsynthError, PrivsynthWarning, SchemaError
 from privsynth.privacy.ledger import Ledger
+from privsynth.schema import Schema
 
 # typer brings its own click, or uses the one that is installed
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -102,3 +104,23 @@ def ledger_text(ledger: Ledger) -> str:
     epsilon, delta = ledger.spent
     total = math.inf if ledger.budget.epsilon is None else ledger.budget.epsilon
     return f"epsilon={epsilon:.4g} of {total:g} and delta={delta:.3g} of {ledger.budget.delta:g} are spent"
+
+
+def declared_schema(path: Path | None, unit: str | None, max_rows: int | None) -> Schema | None:
+    """Read the schema file, if there is one, and put the privacy unit of the command line into it."""
+    schema = None if path is None else _read_schema(path)
+    if unit is None and max_rows is None:
+        return schema
+    declared = Schema() if schema is None else schema
+    unit = declared.privacy_unit if unit is None else unit
+    if unit is None:
+        raise ParameterError("--max-rows-per-unit needs --privacy-unit COLUMN: whose rows are they?")
+    kept = declared.max_rows_per_unit if max_rows is None else max_rows
+    return Schema(declared, rules=declared.rules, privacy_unit=unit, max_rows_per_unit=kept)
+
+
+def _read_schema(path: Path) -> Schema:
+    try:
+        return Schema.read(path)
+    except (SchemaError, ParameterError) as error:
+        raise error if str(path) in str(error) else SchemaError(f"{path}: {error}") from error

@@ -19,11 +19,11 @@ import pandas as pd
 import typer
 
 from privsynth._dates import align_dates, parse_declared
-from privsynth._shell import Commands, ledger_text, told_of_ledger
+from privsynth._shell import Commands, declared_schema, ledger_text, told_of_ledger
 from privsynth._version import __version__
 from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
-from privsynth.errors import DataError, ParameterError, SchemaError
+from privsynth.errors import DataError, ParameterError
 from privsynth.evaluation import Evaluation, evaluate
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.ledger import Ledger
@@ -166,6 +166,13 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="What is public of the columns: privsynth schema JSON or SDV metadata JSON."),
     ] = None,
+    privacy_unit: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that names a row's person, who is protected with all rows."),
+    ] = None,
+    max_rows_per_unit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rows of a person to learn from. Default: chosen privately.")
+    ] = None,
     ledger: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Budget shared by all fits on this table, kept in this JSON file."),
@@ -200,7 +207,7 @@ def fit(
     """
     _check_output(output, data, schema, ledger)
     _check_budget(epsilon, delta)
-    declared = None if schema is None else _read_schema(schema)
+    declared = declared_schema(schema, privacy_unit, max_rows_per_unit)
     book = _open_ledger(ledger, ledger_epsilon, ledger_delta)
     start = time.monotonic()
     frame = parse_declared(read_table(data), declared)
@@ -301,6 +308,8 @@ def inspect(
         return
     learned = {column.name: _describe(column) for column in loaded.learned_columns}
     learned |= {rule.column: f"computed: {rule}" for rule in loaded.schema_.rules if isinstance(rule, Formula)}
+    owner = loaded.certificate_.unit.column
+    learned |= {} if owner is None else {owner: "names the person; made up anew"}
     rows = [(name, c.kind, learned.get(name, "not read; made up anew")) for name, c in loaded.schema_.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     typer.echo("\n".join(f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows))
@@ -326,13 +335,6 @@ def _check_budget(epsilon: float, delta: float | None) -> None:
         raise ParameterError(f"--epsilon must be above 0 and at most 30. Got {epsilon:g}. Use 0.1 to 10, usually 1.")
     if delta is not None and not 0 < delta < 1:
         raise ParameterError(f"--delta must be above 0 and below 1. Got {delta:g}. Use one well below 1/rows: 1e-5.")
-
-
-def _read_schema(path: Path) -> Schema:
-    try:
-        return Schema.read(path)
-    except (SchemaError, ParameterError) as error:
-        raise error if str(path) in str(error) else SchemaError(f"{path}: {error}") from error
 
 
 def _open_ledger(path: Path | None, epsilon: float | None, delta: float | None) -> Ledger | None:

@@ -336,3 +336,42 @@ def test_version_and_no_arguments():
     bare = run()
     assert bare.exit_code == 2
     assert "Commands:" in bare.output
+
+
+@pytest.fixture(scope="module")
+def visits(folder):
+    """A table in which a person has several rows."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"person": rng.integers(0, 800, 4000), "ward": rng.choice(["north", "south"], 4000)})
+    frame.assign(smoker=rng.random(4000) < 0.3).to_csv(folder / "visits.csv", index=False)
+    return folder / "visits.csv"
+
+
+def test_persons_are_protected_from_the_command_line(folder, visits):
+    model = folder / "persons.model"
+    result = run("fit", visits, "-o", model, "--privacy-unit", "person", "--max-rows-per-unit", 3, *FAST)
+    assert result.exit_code == 0, result.output
+    assert "all rows with the same 'person', of which at most 3 were learned from" in result.stdout
+    result = run("inspect", model)
+    assert result.exit_code == 0
+    assert "names the person; made up anew" in result.stdout
+    assert "Rows learned from: at most 3 of each 'person', as declared" in result.stdout
+    assert run("sample", model, "-n", 1000, "-o", folder / "persons.csv").exit_code == 0
+    sizes = pd.read_csv(folder / "persons.csv")["person"].value_counts()
+    assert 3 < sizes.mean() < 9
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-rows-per-unit", 3], "--max-rows-per-unit needs --privacy-unit COLUMN"),
+        (["--privacy-unit", "patient"], "The privacy_unit 'patient' is no column"),
+        (["--privacy-unit", "person", "--critic", "neural"], "protects no person with several"),
+        (["--privacy-unit", "person", "--target", "person"], "not an identifier"),
+    ],
+)
+def test_privacy_units_that_cannot_be_are_refused(folder, visits, options, said):
+    result = run("fit", visits, "-o", folder / "none", *options, *FAST)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (folder / "none").exists()

@@ -127,6 +127,9 @@ class RecordedMechanisms(Mechanisms):
         charge = self.charges[-1]
         return self.recording.take(charge.label, np.array(exact, dtype=np.float64), charge.sensitivity, output)
 
+    def persons(self, histogram, *, epsilon):
+        return self._record(histogram, super().persons(histogram, epsilon=epsilon))
+
     def size(self, n_rows, *, epsilon):
         return self._record([n_rows], super().size(n_rows, epsilon=epsilon))
 

@@ -10,7 +10,7 @@ from privsynth._checks import check_real
 
 @dataclass(frozen=True)
 class Budget:
-    """A total privacy budget, for add/remove-one-row differential privacy.
+    """A total privacy budget, for adding or removing one row, or one person where a privacy unit is declared.
 
     Parameters
     ----------

@@ -9,14 +9,20 @@ from typing import Any
 
 from privsynth.errors import PrivacyError
 from privsynth.privacy.accountant import epsilon_of, total_delta
-from privsynth.privacy.events import NonPrivate, SubsampledGaussian, event_from_dict, event_to_dict
+from privsynth.privacy.events import (
+    BoundedRange,
+    Gaussian,
+    NonPrivate,
+    SubsampledGaussian,
+    event_from_dict,
+    event_to_dict,
+)
 from privsynth.privacy.mechanisms import Charge, Mechanisms
+from privsynth.privacy.unit import ONE_ROW, Unit
 
-UNIT = "one row added or removed"
 NOT_COVERED = (
     "names, order and data types of the columns, and everything declared in the schema, are taken as public",
     "tables of fewer than two rows are refused, so the guarantee is for tables of two rows and more",
-    "a person with several rows is protected row by row, not as a whole",
     "how long fit takes and how much memory it uses",
     "reports that read the real table, such as privsynth evaluate",
     "gradients, their noise, Poisson masks and private choices are floating-point: attacks on rounding are mitigated, "
@@ -42,6 +48,8 @@ class Certificate:
         The packages that drew and accounted for it.
     private : bool
         Whether noise was drawn at all, from a secure source.
+    unit : Unit
+        Who is protected as a whole: one row, or one person.
     """
 
     epsilon: float
@@ -50,6 +58,7 @@ class Certificate:
     noise: str
     versions: dict[str, str]
     private: bool = True
+    unit: Unit = ONE_ROW
 
     @classmethod
     def of(cls, mechanisms: Mechanisms, *, delta: float) -> Certificate:
@@ -63,6 +72,7 @@ class Certificate:
             noise=mechanisms.noise.description if mechanisms.private else "none",
             versions={name: version(name) for name in packages},
             private=private,
+            unit=mechanisms.unit,
         )
 
     def recompute(self) -> float:
@@ -71,13 +81,26 @@ class Certificate:
         return epsilon_of(events if self.private else [NonPrivate(), *events], delta=self.delta)
 
     def verify(self) -> None:
-        """Raise `PrivacyError` unless the listed charges cost what is stated."""
+        """Raise `PrivacyError` unless the listed charges cost what is stated, for the unit that is stated."""
+        for charge in self.charges:
+            if self._is_understated(charge):
+                raise PrivacyError(
+                    f"The certificate states that a person has up to {self.unit.rows} rows, but {charge.label!r} is "
+                    "calibrated for fewer. Do not trust this model's claim."
+                )
         again = self.recompute()
         if math.isinf(again) != math.isinf(self.epsilon) or again > self.epsilon * 1.001 + 1e-9:
             raise PrivacyError(
                 f"The certificate states epsilon={self.epsilon:.4g}, but its listed events cost {again:.4g} "
                 f"at delta={self.delta:.2g}. Do not trust this model's claim."
             )
+
+    def _is_understated(self, charge: Charge) -> bool:
+        """Whether a charge cannot be for persons: a row moves every release by one at least, so a person by m."""
+        if isinstance(charge.event, SubsampledGaussian):
+            return self.unit.rows > 1
+        ran = isinstance(charge.event, (Gaussian, BoundedRange)) and charge.sensitivity > 0
+        return (ran or charge.label == "size") and charge.sensitivity < self.unit.rows * (1 - 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict; infinite epsilon is None."""
@@ -86,13 +109,14 @@ class Certificate:
             "epsilon": None if math.isinf(self.epsilon) else self.epsilon,
             "delta": self.delta,
             "private": self.private,
-            "unit": UNIT,
+            "unit": self.unit.text,
+            "privacy_unit": self.unit.to_dict(),
             "failure_delta": total_delta(charge.event for charge in self.charges),
             "charges": [{**asdict(c), "event": event_to_dict(c.event)} for c in self.charges],
             "noise": self.noise,
             "accountant": "Gaussian DP; PRV with Poisson subsampling where DP-SGD ran (see docs/privacy.md)",
             "versions": dict(self.versions),
-            "not_covered": list(NOT_COVERED),
+            "not_covered": list(self.not_covered),
         }
 
     @classmethod
@@ -110,14 +134,25 @@ class Certificate:
         )
         epsilon = math.inf if data["epsilon"] is None else float(data["epsilon"])
         versions = {str(k): str(v) for k, v in data["versions"].items()}
-        return cls(epsilon, float(data["delta"]), charges, str(data["noise"]), versions, bool(data["private"]))
+        unit = Unit.from_dict(data.get("privacy_unit"))
+        return cls(epsilon, float(data["delta"]), charges, str(data["noise"]), versions, bool(data["private"]), unit)
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What the guarantee leaves out, a sentence each."""
+        if self.unit.column is None:
+            return (*NOT_COVERED, "a person with several rows is protected row by row, not as a whole")
+        several = (
+            f"a person with several values of {self.unit.column!r}, or with rows that have none, counts as several"
+        )
+        return (*NOT_COVERED, several)
 
     def statement(self) -> str:
         """Return the guarantee in one sentence."""
         if math.isinf(self.epsilon):
             return "NOT private: exact statistics of the rows are in this model."
         return (
-            f"({self.epsilon:.4g}, {self.delta:.2g})-differential privacy for {UNIT}, "
+            f"({self.epsilon:.4g}, {self.delta:.2g})-differential privacy for {self.unit.text}, "
             "covering everything saved with this model and every row sampled from it."
         )
 
@@ -136,5 +171,8 @@ class Certificate:
             lines.append(f"  {charge.label:<28}{parameters:<52}{numbers}")
         steps = [c for c in self.charges if isinstance(c.event, SubsampledGaussian)]
         lines += ["", "Neural critic: " + ("DP-SGD as listed" if steps else "not trained")]
-        lines += [f"Noise: {self.noise}", "Not covered:", *(f"  - {line}" for line in NOT_COVERED)]
+        if self.unit.column is not None:
+            how = "chosen from the released rows per person" if self.unit.chosen else "as declared"
+            lines.append(f"Rows learned from: at most {self.unit.rows} of each {self.unit.column!r}, {how}")
+        lines += [f"Noise: {self.noise}", "Not covered:", *(f"  - {line}" for line in self.not_covered)]
         return "\n".join(lines)

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,8 +23,9 @@ from typing import Any
 from filelock import FileLock
 
 from privsynth._checks import check_real
-from privsynth.errors import BudgetExceeded, PrivacyError
+from privsynth.errors import BudgetExceeded, PrivacyError, PrivsynthWarning
 from privsynth.privacy.budget import Budget
+from privsynth.privacy.unit import ROW
 
 _FORMAT = 1
 
@@ -32,13 +34,15 @@ _FORMAT = 1
 class Spend:
     """One fit's entry: what it may cost, and whether it has ended.
 
-    ``epsilon`` is infinite for a non-private fit.
+    ``epsilon`` is infinite for a non-private fit. ``unit`` is whose adding or removing it is about: only fits
+    of one unit add up.
     """
 
     label: str
     epsilon: float
     delta: float
     settled: bool = False
+    unit: str = ROW
 
 
 class Ledger:
@@ -99,8 +103,10 @@ class Ledger:
             )
         return self.budget.minus(epsilon, delta)
 
-    def reserve(self, label: str, *, epsilon: float, delta: float) -> int:
+    def reserve(self, label: str, *, epsilon: float, delta: float, unit: str = ROW) -> int:
         """Set (epsilon, delta) aside before anything is read; return the entry's number.
+
+        Warns where earlier entries are about another `unit`: their sum is no guarantee for either.
 
         Raises
         ------
@@ -120,9 +126,18 @@ class Ledger:
                         f"{_text(total, self.budget.delta)} only {_text(*left)} is left. "
                         "Lower the epsilon of the fit, or raise the budget of the ledger."
                     )
-            self._spends.append(Spend(label, epsilon, delta))
+            others = sorted({spend.unit for spend in self._spends} - {unit})
+            self._spends.append(Spend(label, epsilon, delta, unit=unit))
             self._write()
-            return len(self._spends) - 1
+            number = len(self._spends) - 1
+        if others:
+            warnings.warn(
+                f"{label} protects one {unit}, and this ledger holds fits that protect one {', one '.join(others)}. "
+                "Their epsilons add up to no guarantee for either: name one privacy_unit in all fits on a table.",
+                PrivsynthWarning,
+                stacklevel=3,
+            )
+        return number
 
     def settle(self, number: int, *, epsilon: float, delta: float) -> None:
         """Close entry `number` at what it cost, never more than was reserved."""
@@ -196,7 +211,7 @@ def _spend(entry: dict[str, Any]) -> Spend:
     delta = float(entry["delta"])
     if not (epsilon >= 0 and delta >= 0):
         raise ValueError("negative spend")
-    return Spend(str(entry["label"]), epsilon, delta, bool(entry["settled"]))
+    return Spend(str(entry["label"]), epsilon, delta, bool(entry["settled"]), str(entry.get("unit", ROW)))
 
 
 def _text(epsilon: float | None, delta: float) -> str:

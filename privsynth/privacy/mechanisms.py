@@ -4,6 +4,9 @@ A fit first learns the noisy row count, then *allots* every later event, all fro
 count.  Afterwards a mechanism can only spend what was allotted to its label, once: noise levels cannot
 react to what was seen (docs/privacy.md, adaptivity).  With ``private=False`` the same calls return exact
 values and record `NonPrivate`: there is one path for both.
+
+Callers state sensitivities for *one row*.  Where persons are protected, each with up to m rows
+(`Mechanisms.protect`), all of them are multiplied by m here and nowhere else (docs/privacy.md, persons).
 """
 
 from __future__ import annotations
@@ -27,10 +30,12 @@ from privsynth.privacy.events import (
     SubsampledGaussian,
 )
 from privsynth.privacy.noise import NoiseSource, discretization_tv
+from privsynth.privacy.unit import ONE_ROW, Unit
 
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+PERSONS = "rows per person"
 _REACH = 27.0  # standard deviations within which discrete and rounded noise are compared
 
 
@@ -54,9 +59,10 @@ class Release:
 class Charge:
     """What one call of a mechanism did: the event, and how it was calibrated.
 
-    ``sensitivity`` is the most that adding or removing one row changes the exact values, in the norm of
-    the mechanism; ``scale`` is the standard deviation (Gaussian) or scale (Laplace) of the noise;
-    ``n_values`` is how many values left the mechanism, never how many it read.
+    ``sensitivity`` is the most that adding or removing one row, or one person with all rows where persons
+    are protected, changes the exact values, in the norm of the mechanism; ``scale`` is the standard deviation
+    (Gaussian) or scale (Laplace) of the noise; ``n_values`` is how many values left the mechanism, never how
+    many it read.
     """
 
     label: str
@@ -75,11 +81,14 @@ class Mechanisms:
         Where noise comes from. An insecure source makes the whole record `NonPrivate`.
     private : bool
         False for ``epsilon=None``: exact values, recorded as `NonPrivate`.
+    unit : Unit, optional
+        Who is protected as a whole; `protect` may set it later, after `persons`.
     """
 
-    def __init__(self, noise: NoiseSource, *, private: bool) -> None:
+    def __init__(self, noise: NoiseSource, *, private: bool, unit: Unit = ONE_ROW) -> None:
         self.noise = noise
         self.private = private
+        self.unit = unit
         self._allotted: dict[str, Event] = {}
         self._charges: list[Charge] = []
         self._rounding = self._tails = 0.0
@@ -114,8 +123,38 @@ class Mechanisms:
         """Whether something is allotted to `label` and not yet charged."""
         return label in self._allotted
 
+    def persons(self, histogram: IntArray, *, epsilon: float) -> tuple[IntArray, float]:
+        """Release how many persons have how many rows, by discrete Laplace noise in each bin.
+
+        A person is in one bin, whatever the number of rows: adding or removing a person changes one entry by
+        one, so the L1 sensitivity is 1, for persons and before any cap.
+
+        Parameters
+        ----------
+        histogram : ndarray of int
+            Number of persons by bin of their number of rows.
+
+        Returns
+        -------
+        noisy : ndarray of int
+            The released numbers, possibly negative.
+        scale : float
+            Scale of the noise in each.
+        """
+        self.allot(PERSONS, PureDP(epsilon))
+        scale = 1 / epsilon if self.private else 0.0
+        self._charge(PERSONS, PureDP, sensitivity=1.0, scale=scale, exact=histogram)
+        noisy = [self.noise.discrete_laplace(int(count), scale=scale) for count in histogram]
+        return np.array(noisy, dtype=np.int64), scale
+
+    def protect(self, unit: Unit) -> None:
+        """Protect `unit` from here on; refused once anything but `persons` has read rows under another one."""
+        if any(charge.label != PERSONS for charge in self._charges):
+            raise PrivacyError("Rows were read under another privacy unit: it is set before anything else.")
+        self.unit = unit
+
     def size(self, n_rows: int, *, epsilon: float) -> int:
-        """Release the number of rows by the discrete Laplace mechanism (sensitivity 1).
+        """Release the number of rows by the discrete Laplace mechanism (sensitivity 1 a row).
 
         Returns
         -------
@@ -123,8 +162,9 @@ class Mechanisms:
             The noisy row count, at least 1.
         """
         self.allot("size", PureDP(epsilon))
-        scale = 1 / epsilon if self.private else 0.0
-        self._charge("size", PureDP, sensitivity=1.0, scale=scale, exact=np.array([n_rows]))
+        sensitivity = float(self.unit.rows)
+        scale = sensitivity / epsilon if self.private else 0.0
+        self._charge("size", PureDP, sensitivity=sensitivity, scale=scale, exact=np.array([n_rows]))
         return max(1, self.noise.discrete_laplace(n_rows, scale=scale))
 
     def counts(self, label: str, values: IntArray, *, sensitivity: float) -> Release:
@@ -140,6 +180,7 @@ class Mechanisms:
             The most that one row changes `values` in L2 norm.
         """
         event = self._event(label, Gaussian)
+        sensitivity = sensitivity * self.unit.rows
         scale = sensitivity / event.mu if self.private else 0.0
         self._charge(label, Gaussian, sensitivity=sensitivity, scale=scale, exact=values)
         self._round(scale, values.size)
@@ -148,11 +189,15 @@ class Mechanisms:
     def discover(self, label: str, counts: list[IntArray]) -> tuple[list[IntArray], list[FloatArray], float]:
         """Release which keys of open domains occur often: the Gaussian stability histogram.
 
-        Every observed key's count gets noise; keys above ``1.5 + scale * Phi^-1(1 - delta_0)`` are released,
-        where .5 makes up for the rounding of noisy counts to whole numbers, which may lift them by as much.
-        A key held by one row alone is released with probability delta_0 at most; a row is in one key of
-        each histogram, so the L2 sensitivity is sqrt(len(counts)) and the failure probability
-        len(counts) * delta_0 = the delta allotted to ``label + " (delta)"``.
+        Every observed key's count gets noise; keys above ``m + .5 + scale * Phi^-1(1 - delta_0)`` are released,
+        where m is how many rows a person has at most (1 where rows are protected) and .5 makes up for the
+        rounding of noisy counts to whole numbers, which may lift them by as much.
+
+        A row is in one key of each histogram. So a person changes each histogram by m in L1 norm, hence L2
+        norm, at most, and all k of them by m sqrt(k) together: the sensitivity. The keys that nobody else holds
+        are m in each histogram at most, m k in all; each has a count of m at most, so it is released with
+        probability delta_0 at most. By the union bound none of them is but with probability
+        m k delta_0 = the delta allotted to ``label + " (delta)"``.
 
         Parameters
         ----------
@@ -172,7 +217,8 @@ class Mechanisms:
         """
         event = self._event(label, Gaussian)
         failure = self._event(label + " (delta)", Failure)
-        sensitivity = math.sqrt(len(counts))
+        rows = self.unit.rows
+        sensitivity = rows * math.sqrt(len(counts))
         flat = np.concatenate(counts).astype(np.int64)
         scale = sensitivity / event.mu if self.private else 0.0
         number = len(self._charges)
@@ -180,7 +226,7 @@ class Mechanisms:
         self._charge(label + " (delta)", Failure, sensitivity=0.0, scale=0.0, exact=np.zeros(0))
         self._round(scale, flat.size)
         noisy = self.noise.discrete_gaussian(flat, scale=scale)
-        threshold = 1.5 + scale * norm.isf(failure.delta / len(counts)) if self.private else 0.0
+        threshold = rows + 0.5 + scale * norm.isf(failure.delta / (rows * len(counts))) if self.private else 0.0
         parts = np.split(noisy, np.cumsum([len(c) for c in counts])[:-1])
         kept = [np.flatnonzero(part > threshold) for part in parts]
         # the certificate shows n_values: the number of *observed* keys is an exact count of the rows
@@ -205,6 +251,7 @@ class Mechanisms:
             Indices of the picked candidates, best first.
         """
         event = self._event(label, BoundedRange)
+        sensitivity = sensitivity * self.unit.rows
         self._charge(label, BoundedRange, sensitivity=sensitivity, scale=2 * sensitivity / event.eta, exact=scores)
         noisy = scores * (event.eta / (2 * sensitivity))
         if self.private:
@@ -212,8 +259,17 @@ class Mechanisms:
         return np.argsort(-noisy, kind="stable")[: event.count].astype(np.int64)
 
     def train(self, label: str, *, clip_norm: float) -> SubsampledGaussian:
-        """Charge all steps of a DP-SGD run before its first and return what was allotted to it."""
+        """Charge all steps of a DP-SGD run before its first and return what was allotted to it.
+
+        Raises
+        ------
+        PrivacyError
+            Where a person has several rows. A Poisson sample of rows may hold any number of them, and the
+            subsampling that the accountant counts on is one of rows: no factor on the clipping bound mends that.
+        """
         event = self._event(label, SubsampledGaussian)
+        if self.unit.rows > 1:
+            raise PrivacyError("DP-SGD samples rows one by one: it protects no person with several of them.")
         scale = event.noise_multiplier * clip_norm if self.private else 0.0
         self._charge(label, SubsampledGaussian, sensitivity=clip_norm, scale=scale, exact=np.zeros(0))
         return event
@@ -255,7 +311,7 @@ class Mechanisms:
         """Add up how far discrete noise is from Gaussian; `settle_rounding` compares it to its delta."""
         if scale > 0:
             self._rounding += discretization_tv(scale, n_values)
-            self._tails += 2 * n_values * float(norm.sf(_REACH - 1 / scale))
+            self._tails += 2 * n_values * float(norm.sf(_REACH - self.unit.rows / scale))
 
     def settle_rounding(self, label: str, *, epsilon: float) -> None:
         """Charge the delta allotted for discrete noise and check that it covers what was drawn.
@@ -266,7 +322,9 @@ class Mechanisms:
         (Jensen) and exp(k**2 / (24 s**4)). Let a be the sum of these exponents over all values drawn. Where
         no value of either table is further out, and exp(epsilon) P'(S) <= 1 (else there is nothing to show),
         P(S) <= exp(2a) exp(epsilon) P'(S) + exp(a) delta <= exp(epsilon) P'(S) + delta + 2.1 a. The rest has
-        the probability of the tails, counted ``1 + exp(epsilon)`` times; neighbouring counts are 1 apart.
+        the probability of the tails, counted ``1 + exp(epsilon)`` times: neighbouring counts are m apart at
+        most, with m the rows of a person, so a value within ``_REACH * scale - m`` of one is within
+        ``_REACH * scale`` of both. The first part does not depend on m: it compares two laws around one count.
         """
         event = self._event(label, Failure)
         exponents = (_REACH**2 + 1) / 24 * self._rounding

@@ -7,6 +7,7 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from privsynth.privacy.events import PureDP
 from privsynth.privacy.ledger import Ledger
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoiseSource, SecureNoise
+from privsynth.privacy.unit import Unit
 from privsynth.schema import Identifier, Schema, as_schema, resolve_schema
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.tables import as_frame, from_native, nested_columns, to_native
@@ -42,6 +44,7 @@ from privsynth.transforms.fakes import make_fakes
 from privsynth.transforms.inspection import name_identifiers
 from privsynth.transforms.predicates import as_predicate
 from privsynth.transforms.reshape import Reshape
+from privsynth.transforms.units import Persons, with_unit
 
 DEFAULT_DELTA = 1e-5
 _BROKEN = (
@@ -68,6 +71,7 @@ class Synthesizer(BaseEstimator):
     epsilon: float | None
     delta: float | None
     schema: Any
+    persons_: Persons | None
     _noise_source: type[NoiseSource] = SecureNoise
     """Tests replace this by `NoNoise`, which makes every certificate say epsilon = infinity."""
 
@@ -98,8 +102,9 @@ class Synthesizer(BaseEstimator):
         frame, arrow = to_native(as_frame(X, y))
         declared = as_schema(self.schema)
         schema = resolve_schema(declared, frame)
-        undeclared = set(schema) - set(declared) - {c for rule in schema.rules for c in rule.columns}
-        schema = name_identifiers(schema, frame.dtypes, undeclared - self._modelled_anyway())
+        ruled = {name for rule in schema.rules for name in rule.columns}
+        undeclared = set(schema) - set(declared) - ruled - {schema.privacy_unit}
+        schema = with_unit(name_identifiers(schema, frame.dtypes, undeclared - self._modelled_anyway()), frame)
         self._check_columns(schema)
         _refuse_nested(frame, schema)
         budget = self._own_budget(ledger)
@@ -112,7 +117,8 @@ class Synthesizer(BaseEstimator):
                 PrivsynthWarning,
                 stacklevel=2,
             )
-        entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta)
+        unit = Unit(schema.privacy_unit).name
+        entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta, unit=unit)
         try:
             schema = self._learn(frame, schema, undeclared, budget, mechanisms)
             mechanisms.forfeit()
@@ -123,7 +129,7 @@ class Synthesizer(BaseEstimator):
                     "This is a defect of privsynth: please report it."
                 )
         finally:
-            # All or, before anything but the row count was read, that count: see Mechanisms.forfeit.
+            # All or, before anything but rows (and rows per person) were counted, that: see Mechanisms.forfeit.
             counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
             pure = all(isinstance(charge.event, PureDP) for charge in mechanisms.charges)
             ledger.settle(entry, epsilon=min(asked, counted) if pure else asked, delta=0.0 if pure else budget.delta)
@@ -209,6 +215,7 @@ class Synthesizer(BaseEstimator):
                 "arrow": self.arrow_,
                 "n_features": self.n_features_in_,
                 "encoder": self.encoder_.to_dict(),
+                "persons": None if self.persons_ is None else self.persons_.to_dict(),
                 "certificate": self.certificate_.to_dict(),
                 "model": model,
             },
@@ -229,6 +236,9 @@ class Synthesizer(BaseEstimator):
             self.encoder_ = TableEncoder.from_dict(data["encoder"])
             self.certificate_ = Certificate.from_dict(data["certificate"])
             self.certificate_.verify()
+            self.persons_ = Persons.from_dict(data.get("persons"))
+            if (self.persons_.column if self.persons_ else None) != self.certificate_.unit.column:
+                raise ValueError("persons and certificate do not fit each other")
             learned = Reshape(self.schema_).schema
             modelled = [name for name, column in learned.items() if not isinstance(column, Identifier)]
             if list(self.columns_) != list(self.schema_) or modelled != self.encoder_.layout.names:
@@ -279,12 +289,32 @@ class Synthesizer(BaseEstimator):
         share = min(1.0, (budget.epsilon or 0.0) / (left.epsilon or 1.0))
         return Budget(self.epsilon, left.delta * share)
 
+    def _compare_delta(self, budget: Budget, n_rows: int, persons: Persons | None) -> None:
+        """Warn where delta allows to publish somebody in full; called by `_learn`, from releases."""
+        n_units, unit = (n_rows, "row") if persons is None else (persons.number, "person")
+        if budget.is_private and budget.delta > 1 / n_units:
+            warnings.warn(
+                f"delta={budget.delta:.2g} is above 1/{unit}s (about {1 / n_units:.2g}): it would allow to publish "
+                f"a {unit}. Use a smaller delta.",
+                PrivsynthWarning,
+                stacklevel=5,
+            )
+
     def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Add made-up identifiers and put the columns in the order of the table."""
         for name, declared in self.schema_.items():
             if isinstance(declared, Identifier):
-                sample[name] = make_fakes(declared, len(sample), self.columns_[name], rng)
+                sample[name] = self._keys(name, declared, len(sample), rng)
         return from_native(sample[list(self.columns_)], self.arrow_)
+
+    def _keys(self, name: str, declared: Identifier, n_rows: int, rng: np.random.Generator) -> pd.Series:
+        """Make up keys; those of persons repeat as often as persons have rows."""
+        if self.persons_ is None or name != self.persons_.column:
+            return make_fakes(declared, n_rows, self.columns_[name], rng)
+        owners = self.persons_.draw(n_rows, rng)
+        distinct = replace(declared, unique=True)
+        keys = make_fakes(distinct, int(owners.max(initial=-1)) + 1, self.columns_[name], rng)
+        return keys.iloc[owners].reset_index(drop=True)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "encoder_"):

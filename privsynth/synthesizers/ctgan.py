@@ -39,6 +39,7 @@ from privsynth.transforms.inspection import Question, inspect, questions
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.simplex import project_to_simplex
+from privsynth.transforms.units import limit_rows
 
 MAX_CLASSES = 12
 _N_COMPONENTS = 1024
@@ -100,6 +101,8 @@ class CTGAN(Synthesizer):
         Measured loss by step; 1 is the noise floor.
     plan_ : Plan
         Which critics ran, and why.
+    persons_ : Persons or None
+        What was released of the persons, where the schema names a privacy unit.
 
     Examples
     --------
@@ -175,7 +178,13 @@ class CTGAN(Synthesizer):
         as_generator(self.random_state, "CTGAN")
 
     def _check_columns(self, schema: Schema) -> None:
-        """Refuse targets and condition columns that are not there."""
+        """Refuse targets and condition columns that are not there, and DP-SGD on several rows of a person."""
+        if schema.privacy_unit is not None and schema.max_rows_per_unit != 1 and self.critic in ("neural", "both"):
+            raise parameter_error(
+                "CTGAN", "critic", f"'auto' or 'measured' with the privacy unit {schema.privacy_unit!r}", self.critic,
+                "DP-SGD samples rows, which protects no person with several; or learn from one row of each "
+                "(max_rows_per_unit=1).",
+            )  # fmt: skip
         if not isinstance(self.condition_columns, (list, tuple, type(None))):
             raise parameter_error("CTGAN", "condition_columns", "a list of column names", self.condition_columns)
         named = [("condition_columns", name) for name in self.condition_columns or []]
@@ -195,20 +204,15 @@ class CTGAN(Synthesizer):
     def _learn(
         self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
     ) -> Schema:
-        """Spend the budget: row count, encoder, measured tables, DP-SGD, final choice."""
+        """Spend the budget: rows per person, row count, encoder, measured tables, DP-SGD, final choice."""
         rng = as_generator(self.random_state, "CTGAN")
+        frame, persons = limit_rows(frame, schema, budget, mechanisms)
         n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
-        if budget.is_private and budget.delta > 1 / n_rows:
-            warnings.warn(
-                f"delta={budget.delta:.2g} is above 1/rows (about {1 / n_rows:.2g}): it would allow to publish a row. "
-                "Use a smaller delta.",
-                PrivsynthWarning,
-                stacklevel=4,
-            )
+        self._compare_delta(budget, n_rows, persons)
         asked = questions(schema, frame.dtypes, undeclared)
-        request = self._request(Reshape(schema), asked)
+        request = self._request(Reshape(schema), asked, mechanisms)
         plan = make_plan(request, budget, n_rows, mechanisms)
-        if weak := weakness(plan, request, budget):
+        if weak := weakness(plan, request, budget, unit=mechanisms.unit.rows):
             warnings.warn(weak, PrivsynthWarning, stacklevel=4)
         schema = inspect(frame, schema, asked, mechanisms, kept=self._modelled_anyway())
         reshape = Reshape(schema)
@@ -254,7 +258,7 @@ class CTGAN(Synthesizer):
         if budget.is_private:
             mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
         self.encoder_, self.plan_, self.history_ = encoder, plan, trainer.history
-        self.generator_, self.pool_, self._split = generator.cpu(), pool, split
+        self.generator_, self.pool_, self._split, self.persons_ = generator.cpu(), pool, split, persons
         return schema
 
     def _train_neural(
@@ -280,7 +284,7 @@ class CTGAN(Synthesizer):
         )
         trainer.generator.load_state_dict((before, *checkpoints)[best])
 
-    def _request(self, reshape: Reshape, asked: Mapping[str, Question]) -> Request:
+    def _request(self, reshape: Reshape, asked: Mapping[str, Question], mechanisms: Mechanisms) -> Request:
         modelled = [name for name, column in reshape.schema.items() if not isinstance(column, Identifier)]
         first, conditions = self._conditioned(reshape)
         return Request(
@@ -288,7 +292,7 @@ class CTGAN(Synthesizer):
             n_columns=len(modelled),
             n_conditions=len(set(conditions) - {first}),
             split=first is not None,
-            critic=self.critic,
+            critic="measured" if mechanisms.unit.rows > 1 else self.critic,
             batch_size=self.batch_size,
             discriminator_steps=self.discriminator_steps,
             discriminator_dim=tuple(self.discriminator_dim),

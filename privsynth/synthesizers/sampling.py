@@ -31,7 +31,7 @@ from privsynth.transforms.reshape import JointColumn, Reshape, compute, ends, nu
 from privsynth.transforms.values import to_number
 
 BATCH = 250_000
-MAX_ROUNDS, MAX_ROWS, LEAST_ROWS = 200, 20_000_000, 300_000
+MAX_ROUNDS, MAX_ROWS, LEAST_ROWS = 200, 20_000_000, 1_000_000
 _SURE = 20_000
 _REPAIR_ROUNDS = 10
 BoolArray = npt.NDArray[np.bool_]

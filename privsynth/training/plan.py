@@ -101,13 +101,15 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     n_rows : int
         The released row count.
     mechanisms : Mechanisms
-        Where events are allotted; its charge for the row count is counted in.
+        Where events are allotted; its charges for the row count and the rows per person are counted in. Where a
+        person has up to m rows, all noise is m times as large beside the rows.
 
     Raises
     ------
     ParameterError
         When the budget is so small that even 1-way counts would drown in noise.
     """
+    unit = mechanisms.unit.rows
     first = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
     epsilon = (budget.epsilon or 1.0) * (1 - MARGIN) - first
     failures = {ROUNDING: budget.delta * ROUNDING_SHARE}
@@ -115,16 +117,17 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
         failures[VALUES + " (delta)"] = budget.delta * VALUES_DELTA_SHARE
     mu = gdp_mu(epsilon, budget.delta - sum(failures.values()))
     rate = min(1.0, request.batch_size / n_rows)
-    training_share, ratio = _gate(request, mu, n_rows)
-    shares = _shares(request, training_share, signal=mu * n_rows if mechanisms.private else math.inf)
+    training_share, ratio = _gate(request, mu / unit, n_rows)
+    shares = _shares(request, training_share, signal=mu / unit * n_rows if mechanisms.private else math.inf)
     total = sum(shares.values())
-    n_pairs, most = _pairs(request, mu * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
+    n_pairs, most = _pairs(request, mu / unit * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
     if most >= n_pairs:
         total -= shares.pop(SELECTION, 0.0)
     mus = {label: mu * math.sqrt(share / total) for label, share in shares.items()}
-    surely = n_rows - 4 / first if first else float(n_rows)  # the count's own noise exceeds this in 1 of 100 fits
-    count_noise = math.sqrt(request.n_columns) / mus[ONE_WAY]
-    if mechanisms.private and count_noise > max(surely, _FEW_ROWS) * _HOPELESS:
+    blur = max((charge.scale for charge in mechanisms.charges), default=0.0)
+    surely = n_rows - 4 * blur  # the count's own noise exceeds this in 1 of 100 fits
+    count_noise = unit * math.sqrt(request.n_columns) / mus[ONE_WAY]
+    if mechanisms.private and count_noise > max(surely, _FEW_ROWS * unit) * _HOPELESS:
         raise parameter_error(
             "CTGAN",
             "epsilon",
@@ -136,7 +139,8 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     threshold = 0.0
     if VALUES in mus:
         n_open = request.discoveries[VALUES]
-        threshold = 1.5 + math.sqrt(n_open) / mus[VALUES] * float(norm.isf(failures[VALUES + " (delta)"] / n_open))
+        spread = unit * math.sqrt(n_open) / mus[VALUES]
+        threshold = 0.5 + unit + spread * float(norm.isf(failures[VALUES + " (delta)"] / (unit * n_open)))
     for label, delta in failures.items():
         mechanisms.allot(label, Failure(delta))
     spent_on_training = mus.pop(TRAINING, None)
@@ -175,7 +179,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
 _RELATIONS = {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS}
 
 
-def weakness(plan: Plan, request: Request, budget: Budget) -> str:
+def weakness(plan: Plan, request: Request, budget: Budget, *, unit: int = 1) -> str:
     """Say with numbers why a fit can learn little and what to do, or nothing where it can learn.
 
     It depends on public facts and the released row count, and is said before anything else is read.
@@ -188,12 +192,12 @@ def weakness(plan: Plan, request: Request, budget: Budget) -> str:
         facts.append(f"undeclared levels show only above about {plan.level_threshold:.0f} rows")
     if not plan.relations:
         facts.append("relations between columns are not learned at all")
-    mu = gdp_mu(budget.epsilon, budget.delta)
+    mu = gdp_mu(budget.epsilon, budget.delta) / unit
     needed = mu * plan.n_rows
     while not _is_enough(request, needed):
         needed *= 1.05
     epsilon = budget.epsilon
-    while gdp_mu(epsilon, budget.delta) < 1.1 * needed / plan.n_rows:
+    while gdp_mu(epsilon, budget.delta) / unit < 1.1 * needed / plan.n_rows:
         epsilon *= 1.05
     return (
         f"About {plan.n_rows} rows and {request.n_columns} columns carry little signal at epsilon={budget.epsilon:g}: "

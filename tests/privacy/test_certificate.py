@@ -15,12 +15,16 @@ from privsynth.privacy.certificate import Certificate
 from privsynth.privacy.events import BoundedRange, Failure, Gaussian, PureDP, SubsampledGaussian
 from privsynth.privacy.mechanisms import Charge, Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
+from privsynth.privacy.unit import Unit
 
 DELTA = 1e-5
 
 
-def spent(noise=None, private=True, train=True):
+def spent(noise=None, private=True, train=True, unit=None):
     mechanisms = Mechanisms(noise or SecureNoise(), private=private)
+    if unit is not None:
+        mechanisms.persons(np.array([50, 60]), epsilon=0.05)
+        mechanisms.protect(unit)
     mechanisms.size(1000, epsilon=0.05)
     events = {
         "levels": Gaussian(0.2),
@@ -143,3 +147,50 @@ def test_it_holds_parameters_only():
         mechanisms.counts("1-way counts", np.array(counts), sensitivity=1.0)
     assert Certificate.of(a, delta=DELTA).to_dict() == Certificate.of(b, delta=DELTA).to_dict()
     assert a.charges == (charge,)
+
+
+@pytest.mark.parametrize("unit", [Unit("customer", 8, chosen=True), Unit("customer", 3), Unit("customer", 1)])
+def test_it_says_who_is_protected_and_how_the_cap_came_about(unit):
+    certificate = Certificate.of(spent(train=False, unit=unit), delta=DELTA)
+    data = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
+    assert data["privacy_unit"] == {"column": "customer", "max_rows": unit.rows, "chosen_privately": unit.chosen}
+    again = Certificate.from_dict(data)
+    assert again == certificate
+    again.verify()
+    for text in (certificate.statement(), data["unit"], str(certificate)):
+        assert f"one person added or removed (all rows with the same 'customer', of which at most {unit.rows} " in text
+    assert ("chosen from the released rows per person" in str(certificate)) == unit.chosen
+    assert not any("row by row" in line for line in data["not_covered"])
+    assert [(c["label"], c["sensitivity"]) for c in data["charges"][:2]] == [
+        ("rows per person", 1),
+        ("size", unit.rows),
+    ]
+
+
+def test_rows_are_said_to_be_rows_and_old_certificates_are_about_rows(certificate):
+    assert "one row added or removed" in certificate.statement()
+    assert any("row by row" in line for line in certificate.not_covered)
+    data = certificate.to_dict()
+    del data["privacy_unit"]
+    assert Certificate.from_dict(data) == certificate
+
+
+@pytest.mark.parametrize("name", ["size", "levels", "1-way counts", "selection"])
+def test_a_charge_for_fewer_rows_than_a_person_has_is_refused(name):
+    """Rows relabelled as persons: epsilon adds up, the sensitivities do not."""
+    certificate = Certificate.of(spent(train=False, unit=Unit("customer", 8)), delta=DELTA)
+    certificate.verify()
+    charges = [replace(c, sensitivity=c.sensitivity / 8) if c.label == name else c for c in certificate.charges]
+    with pytest.raises(PrivacyError, match=f"{name}.* fewer"):
+        replace(certificate, charges=tuple(charges)).verify()
+
+
+def test_a_certificate_for_rows_is_none_for_persons(certificate):
+    for unit in (Unit("customer", 2), Unit("customer", 8)):
+        with pytest.raises(PrivacyError, match="Do not trust"):
+            replace(certificate, unit=unit).verify()
+    trained = Certificate.of(spent(unit=Unit("customer", 1)), delta=DELTA)
+    trained.verify()
+    only = tuple(c for c in trained.charges if c.label == "DP-SGD")
+    with pytest.raises(PrivacyError, match="DP-SGD"):
+        replace(trained, charges=only, unit=Unit("customer", 2)).verify()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.errors import BudgetExceeded, ParameterError, PrivacyError
+from privsynth.errors import BudgetExceeded, ParameterError, PrivacyError, PrivsynthWarning
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.ledger import Ledger
 
@@ -251,3 +251,23 @@ def test_budgets_are_checked(epsilon, delta):
 def test_infinite_epsilon_is_no_privacy():
     assert Budget(math.inf) == Budget(None)
     assert not Budget(None).is_private
+
+
+def test_fits_of_different_units_are_not_added_up_in_silence(path, recwarn):
+    ledger = Ledger(Budget(2.0, 1e-5), path=path)
+    for _ in range(2):
+        ledger.reserve("fit", epsilon=0.1, delta=1e-6, unit="person (id)")
+    assert not recwarn.list
+    assert [spend.unit for spend in Ledger.open(path).spends] == ["person (id)"] * 2
+    for unit in ("row", "person (family)"):
+        with pytest.warns(PrivsynthWarning, match=r"no guarantee for either"):
+            Ledger.open(path).reserve("fit", epsilon=0.1, delta=1e-6, unit=unit)
+    assert Ledger.open(path).spent == pytest.approx((0.4, 4e-6))  # counted all the same
+
+
+def test_entries_of_before_there_were_units_are_about_rows(path, recwarn):
+    path.write_text(json.dumps(good_file()))
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    assert {spend.unit for spend in ledger.spends} == {"row"}
+    ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+    assert not recwarn.list

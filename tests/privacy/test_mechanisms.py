@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from privsynth.errors import PrivacyError
+from privsynth.errors import ParameterError, PrivacyError
 from privsynth.privacy.events import (
     BoundedRange,
     Failure,
@@ -20,6 +20,7 @@ from privsynth.privacy.events import (
 )
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoiseSource, NoNoise, SecureNoise
+from privsynth.privacy.unit import Unit
 from tests.privacy.test_noise import has_gaussian_noise
 
 FALSE_ALARM = 1e-6
@@ -258,3 +259,116 @@ def test_rounded_and_discrete_noise_differ_by_the_stated_factor(s, reach):
     upper = np.abs(k) + 0.5  # by symmetry, from the tail that does not cancel
     rounded = stats.norm.sf(upper - 1, scale=s) - stats.norm.sf(upper, scale=s)
     assert np.abs(np.log(discrete / rounded)).max() <= (reach**2 + 1) / (24 * s**2)
+
+
+UNIT = Unit("id", 8)
+
+
+def under(unit, events):
+    mechanisms = Mechanisms(SecureNoise(), private=True, unit=unit)
+    for label, event in events.items():
+        mechanisms.allot(label, event)
+    return mechanisms
+
+
+def test_every_sensitivity_is_multiplied_by_the_rows_of_a_person():
+    events = {"a": Gaussian(0.5), "b": BoundedRange(0.4, 1), "c": Gaussian(0.25), "c (delta)": Failure(1e-6)}
+    mechanisms = under(UNIT, events)
+    mechanisms.size(100, epsilon=0.25)
+    release = mechanisms.counts("a", np.zeros((3, 4), dtype=np.int64), sensitivity=3.0)
+    mechanisms.choose("b", np.zeros(7), sensitivity=2.0)
+    _, _, scale = mechanisms.discover("c", [np.array([3]), np.array([5]), np.array([5]), np.array([9])])
+    found = [(c.label, c.sensitivity, c.scale) for c in mechanisms.charges]
+    expected = [("size", 8.0, 32.0), ("a", 24.0, 48.0), ("b", 16.0, 80.0), ("c", 16.0, 64.0), ("c (delta)", 0.0, 0.0)]
+    assert found == expected
+    assert (release.scale, scale) == (48.0, 64.0)
+
+
+def test_a_persons_rows_count_as_one_in_the_histogram_of_persons():
+    exact = np.arange(0, 8000, 1000)
+    trials = [Mechanisms(SecureNoise(), private=True, unit=UNIT).persons(exact, epsilon=0.5) for _ in range(500)]
+    errors = np.concatenate([noisy - exact for noisy, _ in trials])
+    assert {scale for _, scale in trials} == {2.0}
+    p = 1 - math.exp(-0.5)  # discrete Laplace: P(k) = (1 - q) / (1 + q) q^|k| with q = exp(-epsilon)
+    law = np.array([p / (2 - p) * (1 - p) ** abs(k) for k in range(-6, 7)])
+    seen = np.array([(errors == k).sum() for k in range(-6, 7)])
+    rest = [errors.size - seen.sum()], [1 - law.sum()]
+    wins, shares = np.concatenate([seen, rest[0]]), np.concatenate([law, rest[1]])
+    assert stats.chisquare(wins, shares * errors.size).pvalue >= FALSE_ALARM
+    wider = np.array([1 / 33 for _ in range(13)] + [20 / 33])
+    assert stats.chisquare(wins, wider * errors.size).pvalue < FALSE_ALARM
+
+
+def test_the_unit_is_set_before_anything_but_persons_is_read():
+    mechanisms = under(Unit(), {"a": Gaussian(0.5)})
+    mechanisms.persons(np.array([3, 4]), epsilon=0.1)
+    mechanisms.protect(UNIT)
+    assert mechanisms.unit == UNIT
+    mechanisms.size(100, epsilon=0.1)
+    with pytest.raises(PrivacyError, match="unit"):
+        mechanisms.protect(Unit("id", 4))
+    assert mechanisms.unit == UNIT
+
+
+def test_dp_sgd_is_refused_for_persons_with_several_rows():
+    events = {"a": SubsampledGaussian(1.0, 0.1, 5)}
+    mechanisms = under(UNIT, events)
+    with pytest.raises(PrivacyError, match="rows one by one"):
+        mechanisms.train("a", clip_norm=1.0)
+    assert mechanisms.charges == ()
+    assert under(Unit("id", 1), events).train("a", clip_norm=1.0) == events["a"]
+
+
+@pytest.mark.parametrize("unit", [{"rows": 2}, {"column": "id", "rows": 0}, {"column": "id", "rows": 1.5}])
+def test_units_that_make_no_sense_are_refused(unit):
+    with pytest.raises(ParameterError, match="rows"):
+        Unit(**unit)
+
+
+def persons_released(mu, delta, keys, n_histograms, n_persons, threshold=None):
+    """How many persons have a key of theirs released that nobody else holds; `keys` are its counts in each."""
+    mechanisms = under(UNIT, {"a": Gaussian(mu), "a (delta)": Failure(delta)})
+    counts = [np.tile(np.array(keys, dtype=np.int64), n_persons) for _ in range(n_histograms)]
+    kept, _, scale = mechanisms.discover("a", counts)
+    if threshold is not None:
+        noisy = [SecureNoise().discrete_gaussian(part, scale=scale) for part in counts]
+        kept = [np.flatnonzero(part > threshold(scale)) for part in noisy]
+    return len({int(index) // len(keys) for part in kept for index in part})
+
+
+@pytest.mark.parametrize("keys", [[1] * 8, [8], [4, 4], [5, 1, 1, 1]], ids=str)
+@pytest.mark.parametrize(
+    ("mu", "delta", "n_histograms"), [(8.0, 0.1, 1), (0.5, 0.1, 1), (3.0, 0.05, 3), (20.0, 0.05, 2)]
+)
+def test_a_person_is_released_with_probability_delta(keys, mu, delta, n_histograms):
+    n_persons = 16_000 // (len(keys) * n_histograms)
+    assert at_most(persons_released(mu, delta, keys, n_histograms, n_persons), n_persons, delta)
+
+
+TWINS = {  # a threshold that forgets something, and the person for whom that shows
+    "the count of a person's key": (20.0, [8], lambda s: 1.5 + s * stats.norm.isf(0.05 / 8)),
+    "the number of a person's keys": (0.1, [1] * 8, lambda s: 8.5 + s * stats.norm.isf(0.05)),
+    "the rows of a person altogether": (3.0, [8], lambda s: 1.5 + s * stats.norm.isf(0.05)),
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_threshold_that_forgets_a_persons_rows_would_be_seen(twin):
+    mu, keys, threshold = TWINS[twin]
+    n_persons = 16_000 // len(keys)
+    assert not at_most(persons_released(mu, 0.05, keys, 1, n_persons, threshold), n_persons, 0.05)
+    assert at_most(persons_released(mu, 0.05, keys, 1, n_persons), n_persons, 0.05)
+
+
+@pytest.mark.parametrize(("mu", "passes"), [(16.0, True), (24.0, False)])
+def test_neighbouring_counts_are_as_far_apart_as_a_person_has_rows(mu, passes):
+    """With mu = 24 the two counts of a value are 24 deviations apart: within 27 of both is within 3 of one."""
+    mechanisms = under(UNIT, {"a": Gaussian(mu), "r": Failure(1e-9)})
+    mechanisms.counts("a", np.array([5]), sensitivity=1.0)
+    assert mechanisms.charges[0].scale == 8 / mu
+    if passes:
+        mechanisms.settle_rounding("r", epsilon=1.0)
+    else:  # with counts one apart, as for rows, these would be 24 deviations
+        assert 2 * (1 + math.e) * stats.norm.sf(27 - mu / 8) < 1e-9
+        with pytest.raises(PrivacyError, match="rounding"):
+            mechanisms.settle_rounding("r", epsilon=1.0)

@@ -14,7 +14,8 @@ from privsynth.privacy.accountant import epsilon_of, exponential_mu, gdp_mu, tot
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.events import BoundedRange, Failure, Gaussian, SubsampledGaussian
 from privsynth.privacy.mechanisms import Mechanisms
-from privsynth.privacy.noise import SecureNoise
+from privsynth.privacy.noise import NoNoise, SecureNoise
+from privsynth.privacy.unit import Unit
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.training.plan import (
     CHOICE,
@@ -254,3 +255,36 @@ def test_without_privacy_nothing_is_refused_or_calibrated():
 def test_the_gate_opens_with_rows():
     neural = [allot(make_request(critic="auto"), Budget(1.0), n)[0].neural for n in (5000, 10_000_000)]
     assert neural == [False, True]
+
+
+def rounded(events):
+    """Parameters of events to nine digits."""
+    return {
+        label: (type(event), *(float(f"{value:.9g}") for value in vars(event).values()))
+        for label, event in events.items()
+    }
+
+
+def outcome(request, budget, n_rows, unit):
+    """What is allotted, to nine digits, and planned, or the refusal; row counts are exact."""
+    mechanisms = Mechanisms(NoNoise(), private=True, unit=unit)
+    n_hat = mechanisms.size(n_rows, epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
+    try:
+        plan = make_plan(request, budget, n_hat, mechanisms)
+    except ParameterError:
+        return "refused"
+    return rounded(labelled(mechanisms)), plan.measured, plan.neural
+
+
+@settings(max_examples=60)
+@given(request=requests(), budget=budgets, n_rows=st.integers(100, 200_000), rows=st.integers(2, 64))
+def test_m_rows_a_person_are_planned_like_one_of_a_table_with_that_many_less(request, budget, n_rows, rows):
+    """Noise is m times as large, so m times the rows carry the same signal."""
+    persons, alone = outcome(request, budget, rows * n_rows, Unit("id", rows)), outcome(request, budget, n_rows, Unit())
+    assert persons == alone
+
+
+def test_as_many_rows_carry_less_where_a_person_has_several():
+    request, budget = make_request(n_columns=20), Budget(1.0, 1e-5)
+    assert outcome(request, budget, 30_000, Unit("id", 1)) == outcome(request, budget, 30_000, Unit())
+    assert outcome(request, budget, 30_000, Unit("id", 16)) != outcome(request, budget, 30_000, Unit())
