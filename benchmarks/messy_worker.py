@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 import warnings
@@ -131,31 +132,27 @@ def privsynth(frame: pd.DataFrame, case: Case) -> pd.DataFrame:
 
 
 def declared(case: Case) -> Any:
-    """Return what a user of privsynth has to say about a case; nothing for most."""
+    """Return the schema of a case: what no synthesizer can find out, or nothing."""
     from privsynth import Schema
-    from privsynth.schema import Categorical, Continuous, Datetime, Identifier
+    from privsynth.schema import Categorical
 
     if case.conditions:
         return Schema({"fraud": Categorical((0, 1))})
-    if case.name == "dates and numbers as text":
-        return Schema({"day": Datetime(format="%d.%m.%Y"), "price": Continuous(form="text", decimals=2)})
-    if case.name == "Decimal objects":
-        return Schema({"fee": Continuous(form="decimal", decimals=2)})
-    if case.name == "account, e-mail, card number, IBAN":
-        fakes = {name: Identifier(fake=name) for name in ("email", "card", "iban")}
-        return Schema({"account": Identifier(), **fakes})
     if case.name == "ten rows a person":
         return Schema(privacy_unit="customer")
-    if case.name in ("start <= end", "city gives country", "total = price * quantity"):
+    if case.name in RULES:
         from privsynth import rules
 
-        made = {
-            "start <= end": lambda: rules.Inequality("start", "end"),
-            "city gives country": lambda: rules.FixedCombinations(("city", "country")),
-            "total = price * quantity": lambda: rules.Formula("total", "price * quantity"),
-        }
-        return Schema(rules=(made[case.name](),))
+        name, *arguments = RULES[case.name]
+        return Schema(rules=(getattr(rules, name)(*arguments),))
     return None
+
+
+RULES: dict[str, tuple[Any, ...]] = {
+    "start <= end": ("Inequality", "start", "end"),
+    "city gives country": ("FixedCombinations", ("city", "country")),
+    "total = price * quantity": ("Formula", "total", "price * quantity"),
+}
 
 
 SYNTHESIZERS = {
@@ -187,6 +184,7 @@ SYNTHESIZERS = {
 
 def run_case(name: str, case: Case, send: Any) -> None:
     """Run in a process of its own; what happened goes through `send`."""
+    os.setsid()  # so that the case's own helpers end with it
     resource.setrlimit(resource.RLIMIT_DATA, (GIGABYTES << 30, GIGABYTES << 30))
     warnings.simplefilter("ignore")
     frame, kinds = case.build()
@@ -216,7 +214,8 @@ def limited(name: str, case: Case, limit: float) -> dict[str, Any]:
     except EOFError:
         process.join()
         result = {"outcome": f"error: the process ended with code {process.exitcode}"}
-    process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.join()
     return result
 
