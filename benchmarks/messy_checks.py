@@ -53,11 +53,21 @@ def column_findings(name: str, kind: str, real: pd.Series, synthetic: pd.Series,
 
 
 def dtype_findings(name: str, real: pd.Series, synthetic: pd.Series) -> list[str]:
-    """Return whether the data type, or the Python type of objects, has changed."""
-    if real.dtype != synthetic.dtype:
+    """Return whether the data type, or the Python type of objects, has changed.
+
+    A data type that can hold <NA> is taken for the same as its plain one: Int64 and int64.
+    """
+    if _plain(real.dtype) != _plain(synthetic.dtype):
         return [f"dtype: {name}: {synthetic.dtype}, was {real.dtype}"]
     kept, now = ({type(value).__name__ for value in values.dropna()} for values in (real, synthetic))
     return [f"dtype: {name}: objects of {sorted(now - kept)}"] if real.dtype == object and now - kept else []
+
+
+def _plain(dtype: Any) -> Any:
+    if isinstance(dtype, pd.CategoricalDtype):
+        return dtype  # with its levels and their order
+    name = str(dtype)
+    return {"boolean": "bool", "str": "string"}.get(name, name.lower())
 
 
 def level_findings(name: str, real: pd.Series, synthetic: pd.Series, *, learned: bool) -> list[str]:

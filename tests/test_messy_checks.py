@@ -27,6 +27,10 @@ def test_real_rows_have_no_fault_but_being_copies(case):
     assert found(case.name) == ({"copied"} if case.name in COPYING else set())
 
 
+def test_a_data_type_that_can_hold_na_is_the_same():
+    assert found("nothing messy", lambda frame: frame.convert_dtypes().astype({"segment": object})) == set()
+
+
 def test_rows_that_satisfy_the_condition_pass():
     case = BY_NAME["500 rows of a 1 % class, amount > 1000"]
     frame, kinds = case.build()
@@ -46,6 +50,12 @@ FAULTS = [
     ("nothing messy", "shape", lambda f: f.assign(segment="c")),
     ("NaN in 30 % of a float column", "missing", lambda f: f.fillna({"income": 1.0})),
     ("ordered category with an unused level", "dtype", lambda f: f.assign(risk=f["risk"].astype(object))),
+    ("ordered category with an unused level", "dtype", lambda f: f.assign(risk=f["risk"].cat.as_unordered())),
+    (
+        "ordered category with an unused level",
+        "dtype",
+        lambda f: f.assign(risk=f["risk"].cat.remove_unused_categories()),
+    ),
     ("Decimal objects", "dtype", lambda f: f.assign(fee=f["fee"].map(float).astype(object))),
     ("Decimal objects", "domain", lambda f: f.assign(fee=[Decimal("0.123")] * len(f))),
     ("times with a zone, 20 % NaT", "dtype", lambda f: f.assign(when=f["when"].dt.tz_convert("UTC"))),
