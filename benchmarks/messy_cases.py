@@ -36,6 +36,7 @@ NOT_RUN = {
     'and >=2.1"); 0.2.4, which pip took instead, does not import beside torch 2.13 '
     '("RuntimeError: operator torchvision::nms does not exist")',
 }
+LONG = 160  # of an error, characters shown
 WORDS = {
     "rows": "rows or columns",
     "dtype": "data type",
@@ -121,7 +122,8 @@ def cell(result: dict[str, Any] | None) -> str:
     if result is None:
         return "not run"
     if result["outcome"] != "runs":
-        return clean(result["outcome"])
+        text = str(result["outcome"])
+        return clean(text if len(text) <= LONG else text[:LONG] + " ...")
     return "; ".join(map(clean, result["findings"])) or "right"
 
 
