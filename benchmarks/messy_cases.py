@@ -166,7 +166,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="run nothing, write the tables")
     options = parser.parse_args()
     store = json.loads(STORE.read_text("utf-8")) if STORE.exists() else {"synthesizers": {}, "runs": {}}
-    for name in [] if options.write else options.only:
+    if options.write:
+        write(store)
+        return
+    for name in options.only:
         if not interpreter(name, options.peers).exists():
             print(f"{name}: no environment in {options.peers}; what was measured before stays")
             continue
