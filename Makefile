@@ -48,6 +48,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
+	$(BIN)/python benchmarks/messy_cases.py --only privsynth
 
 clean:
 	rm -rf .venv build dist *.egg-info demo_output

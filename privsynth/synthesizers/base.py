@@ -348,7 +348,7 @@ class Synthesizer(BaseEstimator):
 
 def _refuse_nested(frame: pd.DataFrame, schema: Schema) -> None:
     """Raise `DataError` for columns that hold no values, all of them at once."""
-    learned = [name for name, column in schema.items() if not isinstance(column, Identifier)]
+    learned = [n for n, c in schema.items() if not isinstance(c, Identifier) or n == schema.privacy_unit]
     if found := nested_columns(frame[learned]):
         listed = "; ".join(f"column {name!r} holds {kinds}" for name, kinds in found.items())
         raise DataError(
