@@ -171,7 +171,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
         sampling_rate=rate,
         count_noise=count_noise if mechanisms.private else 0.0,
         level_threshold=threshold if mechanisms.private else 0.0,
-        relations=spent_on_training is not None or request.n_columns == 1 or bool(_RELATIONS & shares.keys()),
+        relations=spent_on_training is not None or request.n_columns <= 1 or bool(_RELATIONS & shares.keys()),
         octaves=FINE if ROUNDS[-1] in shares or not request.discoveries["leaves"] else COARSE,
     )
 
@@ -210,7 +210,7 @@ def _is_enough(request: Request, signal: float) -> bool:
     """Whether a table of that `signal` (mu times rows) would be learned without a warning."""
     shares = _shares(request, 0.0, signal=signal)
     noise = math.sqrt(request.n_columns * sum(shares.values()) / shares[ONE_WAY]) / signal
-    relations = request.n_columns == 1 or request.critic == "neural" or bool(_RELATIONS & shares.keys())
+    relations = request.n_columns <= 1 or request.critic == "neural" or bool(_RELATIONS & shares.keys())
     return noise <= _WEAK and relations
 
 

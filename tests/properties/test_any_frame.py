@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privsynth import CTGAN, load
+from privsynth.errors import DataError
 from privsynth.schema import Identifier
+from privsynth.tables import to_native
 from privsynth.transforms.columns import OTHER, DiscreteColumn
 from tests.properties.frames import frames, ruled
 
@@ -38,18 +40,20 @@ def check_sample(frame, model, n=40):
             assert not declared.unique or drawn.is_unique
             continue
         if pd.api.types.is_object_dtype(real.dtype) or isinstance(real.dtype, pd.StringDtype):
-            kinds = {type(v) for v in real.dropna()} | {str}
-            assert {type(v) for v in drawn.dropna()} <= kinds | ({int} if float in kinds or bool in kinds else set())
+            kinds = _kinds(real) | {"str"}
+            assert _kinds(drawn) <= kinds | ({"int"} if "float" in kinds else set())
         if not real.isna().any() and declared is not None and not getattr(declared, "nullable", True):
             assert not drawn.isna().any()
     return sample
 
 
+def _kinds(series):
+    return {type(v).__name__.replace("bool_", "bool") for v in series.dropna()}
+
+
 def check_cells(frame, model):
     """Encode, decode, encode: categories, spikes and missing values exactly, all else within its cell."""
-    if not hasattr(model.encoder_, "columns"):
-        return
-    modelled = model._modelled_frame(frame) if hasattr(model, "_modelled_frame") else frame
+    modelled = to_native(frame)[0]
     rng = np.random.default_rng(0)
     for column in model.encoder_.columns:
         cells = column.encode(modelled[column.name])
@@ -71,7 +75,11 @@ def _is_spike(column, cells):
 
 def check_any(frame, epsilon):
     before = frame.copy(deep=True)
-    model = fitted(frame, epsilon=epsilon)
+    try:
+        model = fitted(frame, epsilon=epsilon)
+    except DataError as error:  # keys and nothing else
+        assert "All columns are identifiers" in str(error)  # noqa: PT017
+        return None
     pd.testing.assert_frame_equal(frame, before)
     check_sample(frame, model)
     check_cells(frame, model)
@@ -80,7 +88,12 @@ def check_any(frame, epsilon):
 
 def check_ruled(case, epsilon):
     frame, schema = case
-    model = fitted(frame, epsilon=epsilon, schema=schema)
+    try:
+        model = fitted(frame, epsilon=epsilon, schema=schema)
+    except DataError as error:  # noise hides the combinations
+        assert epsilon is not None
+        assert "No combination of 'city', 'country' is frequent enough" in str(error)  # noqa: PT017
+        return
     sample = check_sample(frame, model, 60)
     for rule in schema.rules:
         assert rule.holds(sample).all(), str(rule)
@@ -107,6 +120,7 @@ def test_ruled_frames(case, epsilon):
 @settings(QUICK, max_examples=8)
 @given(frames())
 def test_saved_and_loaded_they_sample_the_same(tmp_path_factory, frame):
+    frame["flag"] = np.arange(len(frame)) % 2 == 0  # there is something to learn
     model = fitted(frame, epsilon=None)
     path = tmp_path_factory.mktemp("models") / "model"
     model.save(path)
