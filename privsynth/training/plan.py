@@ -259,7 +259,7 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
             shares[PAIRS] = 50.0
             shares[SELECTION] = 6.0
     total = sum(shares.values())
-    for label, most in ((INSPECTION, _MOST_SHARE / 4), (BOUNDS, _MOST_SHARE), (VALUES, _MOST_SHARE)):
+    for label, most in ((INSPECTION, _MOST_SHARE / 2.5), (BOUNDS, _MOST_SHARE), (VALUES, _MOST_SHARE)):
         needed = asked[label] / (_CLEAR * signal) ** 2
         if label in shares:
             shares[label] = max(shares[label], total * min(needed, most))

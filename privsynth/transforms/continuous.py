@@ -48,8 +48,9 @@ def starting_edges(
             unknown[name] = values
         else:
             edges[name] = np.array(ends)
-    found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves) if unknown else {}
-    if beyond := [name for name, grid in found.items() if out_of_range(grid)]:
+    times = {name: steps[name] for name in unknown if isinstance(schema[name], Datetime)}
+    found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves, times=times) if unknown else {}
+    if beyond := [name for name, grid in found.items() if name not in times and out_of_range(grid)]:
         warnings.warn(
             f"Columns {beyond} are beyond 1e-10 to 1e19 and are cut to that. Rescale them or declare bounds "
             "(keys: Identifier()).",
@@ -121,7 +122,8 @@ def leaf_columns(
     leaves, leaf_noise = grow_leaves(values, starts, grids, totals, mechanisms, rounds)
     least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
     for name in numbers:
-        leaves[name] = _without_noise(leaves[name], atoms[name], leaf_noise, len(starts[name]) - 1)
+        if _may_be_noise(leaves[name], sum(atoms[name].values()), leaf_noise, n_rows=n_rows):
+            leaves[name] = Leaves(leaves[name].edges, np.zeros(len(leaves[name].counts)))
         if decimals[name] is None:
             leaves[name], atoms[name], decimals[name] = _with_grid(leaves[name], atoms[name])
     return {
@@ -135,11 +137,15 @@ def leaf_columns(
     }
 
 
-def _without_noise(leaves: Leaves, atoms: dict[float, float], noise: float, n_first: int) -> Leaves:
-    """Empty the leaves where the atoms may hold all rows: a constant stays one."""
-    if atoms and leaves.counts.sum() <= 3 * noise * np.sqrt(n_first):
-        return Leaves(leaves.edges, np.zeros(len(leaves.counts)))
-    return leaves
+def _may_be_noise(leaves: Leaves, at_atoms: float, noise: float, *, n_rows: int) -> bool:
+    """Whether the atoms may hold all rows, so that a constant stays one.
+
+    They do if they hold nine tenths of the table, or, where values may be missing, a third of it and the leaves
+    show nothing: neither in sum nor anywhere.
+    """
+    counts = leaves.counts
+    nothing = counts.sum() <= noise * np.sqrt(len(counts)) and counts.max() <= 3 * noise
+    return at_atoms >= 0.9 * n_rows or (at_atoms >= n_rows / 3 and bool(nothing))
 
 
 def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:

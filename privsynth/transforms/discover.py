@@ -3,7 +3,7 @@ r"""What was not declared, released privately: bounds, levels, atoms and the lea
 Three mechanisms, each one call for all columns that need it (a row is in one bin of each column, so the L2
 sensitivity of k columns together is sqrt(k)):
 
-* *bounds*: a histogram over sign x floor(log2 |x|); the outermost bins that rise above the noise;
+* *bounds*: a histogram over sign x floor(log2 |x|), or over years; the bins that rise above the noise;
 * *levels and atoms*: a stability histogram over exact values (Korolova et al. 2009; Gaussian variant), which
   releases frequent levels of categorical columns and spikes of numeric ones;
 * *leaves*: rounds of Gaussian counts on a tree of intervals whose heavy leaves are split eight-fold, as in
@@ -30,6 +30,8 @@ MIN_EXPONENT, MAX_EXPONENT = -32, 63
 FINE, COARSE = 1, 4  # octaves a bin: a small table shows its columns in few wide bins or not at all
 _FIRST_SPLIT = 64
 _OCTAVE_SPLIT = {FINE: 8, COARSE: 2}
+_YEAR = 31_556_952.0  # seconds, on average
+_FIRST_TIME, _LAST_TIME = -62_135_596_800.0, 253_402_300_800.0  # the years 1 to 9999
 _BRANCHES = 8
 _MAX_LEAVES = 512
 _FALSE_BINS = 0.02
@@ -44,9 +46,14 @@ class Leaves:
 
 
 def discover_bounds(
-    columns: Mapping[str, FloatArray], mechanisms: Mechanisms, label: str, *, octaves: int = FINE
+    columns: Mapping[str, FloatArray],
+    mechanisms: Mechanisms,
+    label: str,
+    *,
+    octaves: int = FINE,
+    times: Mapping[str, int] | None = None,
 ) -> dict[str, FloatArray]:
-    """Release the range of each column as powers of two.
+    """Release the range of each column: in powers of two, and that of times in years.
 
     Parameters
     ----------
@@ -55,24 +62,53 @@ def discover_bounds(
     mechanisms : Mechanisms
         Charged once, under `label`.
     octaves : {FINE, COARSE}
-        Octaves a bin.
+        Octaves, or years, a bin.
+    times : mapping of str to int, optional
+        Seconds in a step, of the columns that are times.
 
     Returns
     -------
     dict of str to ndarray
-        Public starting edges of each column's leaves: the occupied octaves, each in parts, and one leaf for
+        Public starting edges of each column's leaves: the occupied bins, each in parts, and one leaf for
         each gap between them. Columns of which nothing rises above the noise are left out.
     """
-    n_bins = 2 * _side(octaves) + 1
-    counts = np.stack([np.bincount(_octave(v[~np.isnan(v)], octaves), minlength=n_bins) for v in columns.values()])
-    release = mechanisms.counts(label, counts, sensitivity=math.sqrt(len(columns)))
-    far = float(norm.isf(_FALSE_BINS / counts.size))
+    steps = {name: (times or {}).get(name) for name in columns}
+    exact = []
+    for name, values in columns.items():
+        known, step = values[~np.isnan(values)], steps[name]
+        places = _octave(known, octaves) if step is None else _years(known, octaves, step)
+        n_bins = 2 * _side(octaves) + 1 if step is None else len(_year_ends(octaves, step)) - 1
+        exact.append(np.bincount(places, minlength=n_bins))
+    release = mechanisms.counts(label, np.concatenate(exact), sensitivity=math.sqrt(len(columns)))
+    far = float(norm.isf(_FALSE_BINS / len(release.values)))
     edges = {}
-    for name, noisy in zip(columns, release.values, strict=True):
-        occupied = _occupied(noisy, release.scale, far=far)
-        if len(occupied):
-            edges[name] = np.unique(np.concatenate([_octave_edges(int(bin_), octaves) for bin_ in occupied]))
+    for name, noisy in zip(columns, np.split(release.values, np.cumsum([len(e) for e in exact])[:-1]), strict=True):
+        step = steps[name]
+        parts = [
+            _octave_edges(int(bin_), octaves) if step is None else _year_edges(int(bin_), octaves, step)
+            for bin_ in _occupied(noisy, release.scale, far=far)
+        ]
+        if parts:
+            edges[name] = np.unique(np.concatenate(parts))
     return edges
+
+
+def _year_ends(octaves: int, step: int) -> FloatArray:
+    """Return the ends of the bins of times, in steps since 1970: before 1900, years, after 2100."""
+    years = np.arange(-70, 131, octaves, dtype=np.float64) * _YEAR
+    return np.round(np.concatenate([[_FIRST_TIME], years, [_LAST_TIME]]) / step)
+
+
+def _years(values: FloatArray, octaves: int, step: int) -> IntArray:
+    """Return the bin of each time."""
+    ends = _year_ends(octaves, step)
+    return np.clip(np.searchsorted(ends, values, side="right") - 1, 0, len(ends) - 2).astype(np.int64)
+
+
+def _year_edges(bin_: int, octaves: int, step: int) -> FloatArray:
+    """Return the ends and inner edges of one bin of times."""
+    low, high = _year_ends(octaves, step)[bin_ : bin_ + 2]
+    return np.unique(np.round(np.linspace(low, high, _OCTAVE_SPLIT[octaves] * octaves + 1)))
 
 
 def out_of_range(edges: FloatArray) -> bool:

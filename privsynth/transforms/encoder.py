@@ -179,6 +179,9 @@ def _discrete(
     ordered, null = column.ordered, column.nullable
     declared = column.categories
     levels, counts = (list(found[0]), found[1]) if found else ([], np.zeros(0))
+    if OTHER in levels:  # rows that hold the token itself are told from no others
+        counts = np.delete(counts, levels.index(OTHER))
+        levels.remove(OTHER)
     if declared is not None and not _has_open_shares(column):
         return DiscreteColumn(name, dtype, declared, other=False, null=null, ordered=ordered)
     if declared is None:

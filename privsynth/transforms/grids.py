@@ -4,11 +4,11 @@
 alone, and each row has exactly one code, missing included.  So one row changes one count by one; the codes
 themselves, and exact counts of them, may not leave.  `read_decimals` and `read_resolution` see released counts only.
 
-Both readers take the coarsest grid that leaves at most 2% of the values off it, or as many as four standard
-deviations of noise could feign.  Two in a hundred: a column on a grid holds stray entries, of which the rounding
-costs little, while a finer true grid leaves nine tenths of its values off the next coarser one (or 59 in 60 for
-times), so nothing real lies near the limit.  Where that allowance would pass a tenth of the values, the noise
-hides the answer and there is none.
+Both readers take the coarsest grid that leaves at most 2% of the values off it, or as many as two and a half
+standard deviations of noise could feign, and no single finer grid with more than three.  Two in a hundred: a column
+on a grid holds stray entries, of which the rounding costs little, while a finer true grid leaves nine tenths of its
+values off the next coarser one (or 59 in 60 for times), so nothing real lies near the limit.  Where three standard
+deviations pass a quarter of the values, the noise hides the answer and there is none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_DECIMALS = 6
 DECIMAL_CODES: tuple[int | str, ...] = (*range(MOST_DECIMALS + 1), "more", "missing")
 RESOLUTION_CODES: tuple[str, ...] = (*sorted(RESOLUTIONS, key=lambda name: -RESOLUTIONS[name]), "finer", "missing")
 _STRAY = 0.02
-_UNSURE = 0.1
+_UNSURE = 0.25
 
 
 def decimals_of(values: FloatArray, dtype: str = "float64") -> IntArray:
@@ -89,7 +89,7 @@ def read_decimals(counts: FloatArray, *, n_rows: float, noise: float) -> int | N
     >>> read_decimals(np.array([10, 90, 900, 0, 0, 0, 0, 0, 50]), n_rows=1050, noise=5)
     2
     """
-    return _coarsest(counts, n_rows=n_rows, noise=noise)
+    return coarsest(counts, n_rows=n_rows, noise=noise)
 
 
 def read_resolution(counts: FloatArray, *, n_rows: float, noise: float) -> str | None:
@@ -100,18 +100,19 @@ def read_resolution(counts: FloatArray, *, n_rows: float, noise: float) -> str |
     >>> read_resolution(np.array([950, 3, 2, 0, 0, 50]), n_rows=1005, noise=5)
     'day'
     """
-    place = _coarsest(counts, n_rows=n_rows, noise=noise)
+    place = coarsest(counts, n_rows=n_rows, noise=noise)
     return None if place is None else RESOLUTION_CODES[place]
 
 
-def _coarsest(counts: FloatArray, *, n_rows: float, noise: float) -> int | None:
+def coarsest(counts: FloatArray, *, n_rows: float, noise: float) -> int | None:
     """Return the first place that leaves few enough in the places after it; the last two are off any grid, missing."""
     counts = np.asarray(counts, dtype=np.float64)
     present, n_off = n_rows - counts[-1], len(counts) - 2
-    if present <= 0 or 4 * noise * n_off**0.5 > _UNSURE * present:
+    if present <= 0 or 3 * noise > _UNSURE * present:
         return None
     for place in range(n_off):
         beyond = counts[place + 1 : -1]
-        if beyond.sum() <= max(_STRAY * present, 4 * noise * len(beyond) ** 0.5):
+        least = _STRAY * present
+        if beyond.sum() <= max(least, 2.5 * noise * len(beyond) ** 0.5) and beyond.max() <= max(least, 3 * noise):
             return place
     return None

@@ -41,7 +41,7 @@ from privsynth.transforms.patterns import FORMS, forms_of, read_forms
 INSPECTION = "forms of values"
 _PRESENT = np.array([form not in ("missing", "blank") for form in FORMS])
 _ALL_DISTINCT = 0.9  # of the texts that are there: keys, or free text
-_LEAST_NOISES = 10  # fewer distinct texts than that many standard deviations are not told from noise
+_LEAST_NOISES = 8  # fewer distinct texts than that many standard deviations are not told from noise
 
 
 @dataclass(frozen=True)
@@ -162,4 +162,4 @@ def _conclude(name: str, column: Any, question: Question, noisy: FloatArray, noi
 def _all_distinct(forms: FloatArray, n_distinct: float, noise: float) -> bool:
     """Whether nearly all cells that are there are distinct, as far as the noise can tell."""
     present = float(forms[_PRESENT].sum())
-    return n_distinct >= max(_ALL_DISTINCT * present, _LEAST_NOISES * noise)
+    return n_distinct >= max(_ALL_DISTINCT * present - 2 * noise, 0.8 * present, _LEAST_NOISES * noise)

@@ -19,6 +19,7 @@ import pandas as pd
 
 from privsynth.kinds import Column, Continuous, Datetime, Identifier
 from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.grids import coarsest
 
 _CLOCKS = ("", " %H:%M", " %H:%M:%S")
 _ISO_CLOCKS = (*_CLOCKS, " %H:%M:%S.%f", *(f"T%H:%M{s}" for s in ("", ":%S", ":%S.%f", ":%SZ", ":%S.%fZ")))
@@ -30,19 +31,21 @@ _FIXED_DATES = (
 _DAY_OR_MONTH = tuple(
     (f"%d{sep}%m{sep}%Y{clock}", f"%m{sep}%d{sep}%Y{clock}") for sep in "/-" for clock in _CLOCKS
 )  # day first, month first
+_NUMBER_TEXTS = (*(f"number_text, {decimals} decimals" for decimals in range(5)), "number_text")
 _PERSONAL = ("email", "phone", "card", "iban", "uuid", "url", "ip", "ssn")
 
 FORMS: tuple[str, ...] = (
     *("missing", "blank", "text", "bool", "integer", "float", "decimal", "date_object", "datetime_object"),
-    *("number_text", "digits"),
+    *(*_NUMBER_TEXTS, "digits"),
     *_FIXED_DATES,
     *(form for day, month in _DAY_OR_MONTH for form in (day, month, f"{day} or {month}")),
     "offset_time",
     *_PERSONAL,
     "other_object",
 )
-"""The forms, by code. Texts that are dates go by their format; "digits" are whole numbers that would not survive being
-read as numbers ("00123", or longer than 15 digits); "offset_time" is an ISO time with an offset from UTC."""
+"""The forms, by code. Texts that are dates go by their format, those that are numbers by their decimals. "digits" are
+whole numbers that would not survive being read as numbers ("00123", or longer than 15 digits); "offset_time" is an ISO
+time with an offset from UTC."""
 _CODE = {form: code for code, form in enumerate(FORMS)}
 
 _LONGEST = 500
@@ -74,7 +77,7 @@ def forms_of(series: pd.Series) -> IntArray:
     """Return the form of every cell as a place in `FORMS`, shape (n_rows,). Takes any objects and never raises.
 
     >>> [FORMS[code] for code in forms_of(pd.Series(["2024-01-31", "12.50", "00123", None, ["a"]]))]
-    ['%Y-%m-%d', 'number_text', 'digits', 'missing', 'other_object']
+    ['%Y-%m-%d', 'number_text, 2 decimals', 'digits', 'missing', 'other_object']
     """
     cells = series.to_numpy(dtype=object)
     codes = np.full(len(cells), _CODE["other_object"], dtype=np.int64)
@@ -101,8 +104,8 @@ def read_forms(counts: FloatArray, *, n_rows: float, noise: float) -> Column | N
     Returns
     -------
     Column or None
-        A kind other than Categorical where one form has at least nine tenths of the cells that are there,
-        after three standard deviations are taken off, and stands five above nothing. None: it stays
+        A kind other than Categorical where one form may well have nine tenths of the cells that are there, two
+        standard deviations added, has seven tenths as counted, and stands five above nothing. None: it stays
         Categorical, or the noise hides what it is. Cells of any other form are for the caller to treat as missing.
 
     Examples
@@ -119,12 +122,16 @@ def read_forms(counts: FloatArray, *, n_rows: float, noise: float) -> Column | N
 
     def prevails(*forms: str) -> bool:
         total, spread = sum(count[form] for form in forms), noise * len(forms) ** 0.5
-        return total - 3 * spread >= 0.9 * present and total >= 5 * spread
+        return total >= max(0.9 * present - 2 * spread, 0.7 * present, 5 * spread)
 
+    if prevails(*_NUMBER_TEXTS):
+        codes = count["digits"] > 3 * noise + 0.02 * present  # zip codes, no numbers
+        parts = np.array([count[form] for form in (*_NUMBER_TEXTS, "missing")])
+        decimals = coarsest(parts, n_rows=float(parts.sum()), noise=noise)
+        return None if codes else Continuous(form="text", decimals=decimals)
     for form, column in _columns():
         if prevails(form):
-            codes = form == "number_text" and count["digits"] > 3 * noise + 0.02 * present  # zip codes, no numbers
-            return None if codes else column
+            return column
     for day, month in _DAY_OR_MONTH:
         if prevails(day, month, f"{day} or {month}"):
             most, least = sorted((day, month), key=count.__getitem__, reverse=True)
@@ -137,7 +144,6 @@ def _columns() -> Iterator[tuple[str, Column]]:
     """Yield the forms that tell a column's kind on their own."""
     yield "date_object", Datetime(format="date")
     yield "decimal", Continuous(form="decimal")
-    yield "number_text", Continuous(form="text")
     for form in (*_FIXED_DATES, *(form for pair in _DAY_OR_MONTH for form in pair)):
         yield form, Datetime(format=form)
     for form in _PERSONAL:
@@ -177,7 +183,8 @@ def _form_of_text(text: str) -> str:
     if _CARD.fullmatch(text) and _luhn(text):
         return "card"
     if _NUMBER.fullmatch(text):
-        return "number_text"
+        decimals = len(text.strip().partition(".")[2])
+        return _NUMBER_TEXTS[decimals] if decimals < 5 and "e" not in text.lower() else "number_text"
     if _DIGITS.fullmatch(text):
         return "digits"
     return _date_form(text) or _personal_form(text)

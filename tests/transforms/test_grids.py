@@ -131,8 +131,8 @@ def test_stray_entries_up_to_two_in_a_hundred():
 
 def test_noise_hides_the_answer():
     counts = np.array([1000.0, 0, 0, 0, 0, 0, 0, 0, 0])
-    assert read_decimals(counts, n_rows=1000, noise=9) == 0
-    assert read_decimals(counts, n_rows=1000, noise=10) is None
+    assert read_decimals(counts, n_rows=1000, noise=80) == 0
+    assert read_decimals(counts, n_rows=1000, noise=90) is None
     assert read_decimals(np.zeros(9), n_rows=0, noise=0) is None
     assert read_decimals(np.zeros(9), n_rows=-3, noise=2) is None
     assert read_resolution(np.array([0, 0, 0, 0, 0, 100.0]), n_rows=100, noise=1) is None

@@ -55,10 +55,12 @@ CELLS = [
     (datetime.date(2024, 1, 31), "date_object"),
     *[(cell, "datetime_object") for cell in (datetime.datetime(2024, 1, 31), pd.Timestamp(0), np.datetime64("2024"))],
     *[
-        (cell, "number_text")
-        for cell in ("0", "-3", "12.50", "1234.50", "1e5", ".5", "5.", " 39 ", "-0.1E-3", "20240131")
+        (cell, f"number_text, {decimals} decimals")
+        for decimals, cells in enumerate(["0 -3 5. 20240131 999999999999999", ".5", "12.50", "1.234", "1.2345"])
+        for cell in [*cells.split(), f" {cells.split()[0]} "]
     ],
-    *[(cell, "number_text") for cell in ("0.30000000000000004", "1.7976931348623157e+308", "999999999999999")],
+    *[(cell, "number_text") for cell in ("1e5", "-0.1E-3", "0.12345")],
+    *[(cell, "number_text") for cell in ("0.30000000000000004", "1.7976931348623157e+308")],
     *[(cell, "digits") for cell in ("00123", "02139", "1234567890123456", "0" * 400)],
     *[
         (cell, "text")
@@ -113,7 +115,7 @@ CELLS = [
         (cell, "other_object")
         for cell in (datetime.time(1), datetime.timedelta(1), np.timedelta64(1, "s"), uuid.uuid4())
     ],
-    *[(Unhashable("abc"), "text"), (Unhashable("12"), "number_text"), (np.str_("2024-01-31"), "%Y-%m-%d")],
+    *[(Unhashable("abc"), "text"), (Unhashable("12"), "number_text, 0 decimals"), (np.str_("2024-01-31"), "%Y-%m-%d")],
 ]
 
 
@@ -141,7 +143,7 @@ def test_forms_are_row_local():
 @pytest.mark.parametrize("dtype", ["string", "string[pyarrow]", "large_string[pyarrow]", "category", "object"])
 def test_forms_of_text_data_types(dtype):
     series = pd.Series(["a", None, "12", "2024-01-31", ""], dtype=dtype)
-    assert [FORMS[c] for c in forms_of(series)] == ["text", "missing", "number_text", "%Y-%m-%d", "blank"]
+    assert [FORMS[c] for c in forms_of(series)] == ["text", "missing", "number_text, 0 decimals", "%Y-%m-%d", "blank"]
 
 
 def test_no_rows():
@@ -173,7 +175,7 @@ def test_dates_against_strptime(text):
 @given(st.text() | st.from_regex(r"[-+0-9./: @A-Za-z()]{0,40}", fullmatch=True))
 @settings(max_examples=300)
 def test_number_texts_are_numbers(text):
-    if form(text) == "number_text":
+    if form(text).startswith("number_text"):
         float(text)
 
 
@@ -229,6 +231,7 @@ MEANINGS = [
     *[(f, Identifier(fake=f)) for f in ("email", "phone", "card", "iban", "uuid", "url", "ip", "ssn")],
     ("date_object", Datetime(format="date")),
     ("decimal", Continuous(form="decimal")),
+    *[(f"number_text, {d} decimals", Continuous(form="text", decimals=d)) for d in range(5)],
     ("number_text", Continuous(form="text")),
 ]
 REST = sorted(set(FORMS) - {f for f, _ in MEANINGS})
@@ -239,7 +242,7 @@ def test_what_a_prevailing_form_means(prevailing, column):
     assert read(**{prevailing: 1000}) == column
     assert read(**{prevailing: 480, "missing": 420, "blank": 100}) == column
     assert read(**{prevailing: 930}) == column
-    assert read(**{prevailing: 910}) is None  # 910 - 3 * 5 is not nine tenths
+    assert read(**{prevailing: 860}) is None  # 860 + 2 * 5, or the noise of six, is not nine tenths
     assert read(**{prevailing: 1000}, noise=0) == column
     assert read(**{prevailing: 500}) is None
 
@@ -262,9 +265,15 @@ def test_day_and_month_are_told_by_the_dates_that_only_one_can_be():
 
 
 def test_zip_codes_are_no_numbers():
-    assert read(number_text=1000) == Continuous(form="text")
-    assert read(number_text=930, digits=70) is None
-    assert read(number_text=985, digits=15) == Continuous(form="text")  # a few stray ones, or noise
+    whole = "number_text, 0 decimals"
+    assert read(**{whole: 1000}) == Continuous(form="text", decimals=0)
+    assert read(**{whole: 930}, digits=70) is None
+    assert read(**{whole: 985}, digits=15) == Continuous(form="text", decimals=0)  # a few stray ones, or noise
+
+
+def test_prices_as_text_have_two_decimals():
+    mixed = {"number_text, 0 decimals": 100, "number_text, 1 decimals": 200, "number_text, 2 decimals": 700}
+    assert read(**mixed) == Continuous(form="text", decimals=2)
 
 
 def test_noise_hides_and_never_invents():
@@ -272,7 +281,7 @@ def test_noise_hides_and_never_invents():
     assert read_forms(empty, n_rows=0, noise=0) is None
     assert read_forms(empty, n_rows=0, noise=10) is None
     assert read_forms(empty, n_rows=1000, noise=10) is None
-    assert read(email=1000, noise=40) is None
+    assert read(email=1000, noise=210) is None
     rng = np.random.default_rng(0)
     for n_rows, noise in itertools.product((0, 20, 200, 5000), (1.0, 20.0, 300.0)):
         for _ in range(300):  # wrong in one of all by P(z > 5) < 3e-7 a form, in tables as small as the noise
