@@ -140,12 +140,12 @@ def leaf_columns(
 def _may_be_noise(leaves: Leaves, at_atoms: float, noise: float, *, n_rows: int) -> bool:
     """Whether the atoms may hold all rows, so that a constant stays one.
 
-    They do if they hold nine tenths of the table, or, where values may be missing, a third of it and the leaves
-    show nothing: neither in sum nor anywhere.
+    They may where they hold a third of the table (the rest may be missing) and the leaves show nothing that noise
+    could not, neither in sum nor anywhere.
     """
     counts = leaves.counts
     nothing = counts.sum() <= noise * np.sqrt(len(counts)) and counts.max() <= 3 * noise
-    return at_atoms >= 0.9 * n_rows or (at_atoms >= n_rows / 3 and bool(nothing))
+    return at_atoms >= n_rows / 3 and bool(nothing)
 
 
 def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from privsynth._reading import read_numbers
-from privsynth.kinds import Categorical, Column, Continuous, Datetime, Identifier
+from privsynth.kinds import Categorical, Continuous, Datetime, Identifier
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.rules import Formula
 from privsynth.schema import Schema
@@ -120,7 +120,10 @@ def inspect(
     answers = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
     columns = dict(schema)
     for (name, question), noisy in zip(asked.items(), answers, strict=True):
-        columns[name] = _conclude(name, columns[name], question, noisy, release.scale, name in kept)
+        found = _conclude(name, columns[name], question, noisy, release.scale, name in kept)
+        if question.about == "decimals" and found.decimals is None and frame.dtypes[name].kind == "m":
+            found = replace(found, decimals=6)  # microseconds: what durations are written in
+        columns[name] = found
     return schema.with_columns(columns)
 
 
@@ -141,7 +144,7 @@ def _n_distinct(series: pd.Series) -> int:
     return int(pd.unique(series.dropna().astype(str)).size)
 
 
-def _conclude(name: str, column: Any, question: Question, noisy: FloatArray, noise: float, kept: bool) -> Column:
+def _conclude(name: str, column: Any, question: Question, noisy: FloatArray, noise: float, kept: bool) -> Any:
     """Return what a column is taken for, from its released answer."""
     n_rows = float(noisy[: len(FORMS)].sum()) if question.about == "form" else float(noisy.sum())
     if question.about == "resolution":

@@ -15,7 +15,7 @@ from privsynth.tables import to_native
 from privsynth.transforms.columns import OTHER, DiscreteColumn
 from tests.properties.frames import frames, ruled
 
-SLOW = [pytest.mark.slow]
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # pandas, printing float16
 
 
 def fitted(frame, **how):
@@ -57,13 +57,24 @@ def check_cells(frame, model):
     rng = np.random.default_rng(0)
     for column in model.encoder_.columns:
         cells = column.encode(modelled[column.name])
-        again = column.encode(column.decode(cells, rng))
+        values = column.decode(cells, rng)
+        again = column.encode(values)
         if isinstance(column, DiscreteColumn):
             assert (again == cells).all(), column.name
         else:
             missing = column.extra.get("null")
-            assert ((again == cells) | _is_spike(column, again)).all(), column.name
+            kept = (again == cells) | _is_spike(column, again) | _is_rounded(column, values, cells)
+            assert kept.all(), column.name
             assert missing is None or ((again == missing) == (cells == missing)).all(), column.name
+
+
+def _is_rounded(column, values, cells):
+    """Whether a narrow float was drawn in its cell, and rounding to the data type led out of it."""
+    if column.dtype.lower() not in ("float16", "float32"):
+        return np.zeros(len(cells), dtype=bool)
+    narrow = values.to_numpy(dtype=column.dtype.lower(), na_value=np.nan)
+    near = [column.encode(pd.Series(np.nextafter(narrow, narrow.dtype.type(end)))) for end in (-np.inf, np.inf)]
+    return (near[0] == cells) | (near[1] == cells)
 
 
 def _is_spike(column, cells):
