@@ -23,17 +23,15 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from privsynth._checks import check_int, check_real, parameter_error
+from privsynth.privacy._keystream import Keystream
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -42,8 +40,6 @@ GRID_BITS = 30
 MAX_COUNT = 2**32  # public bound on a count: MAX_COUNT * 2**GRID_BITS stays inside int64
 _MAX_GRID_SCALE_BITS = 58  # the noise saturates int64 only beyond 16 standard deviations
 _GRADIENT_GRID_BITS = 26
-_BLOCK = 8192  # pairs of normals made at once: the arrays in use stay in the second-level cache
-_WORDS = 3 * _BLOCK  # 64-bit words of keystream made at once
 
 
 class NoiseSource(ABC):
@@ -73,11 +69,12 @@ class NoiseSource(ABC):
         """An integer + discrete Laplace noise: (sensitivity/scale)-DP. ``scale=0`` adds nothing."""
 
     @abstractmethod
-    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
+    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> npt.NDArray[Any]:
         """Gradients (floats, any shape) + Gaussian noise of std `scale`, rounded to `gradient_grid`.
 
         The sum is rounded, not the noise alone: with noise on a grid and a gradient off it, the low-order
-        bits of the result would be those of the gradient.
+        bits of the result would be those of the gradient. It is made in float64. For float32 gradients, the
+        rounded sum is then rounded to float32; others come back as float64. Always a new array.
         """
 
     @abstractmethod
@@ -107,7 +104,7 @@ class SecureNoise(NoiseSource):
     )
 
     def __init__(self) -> None:
-        self._keystream = _Keystream()
+        self._keystream = Keystream()
 
     def __reduce__(self) -> tuple[type[SecureNoise], tuple[()]]:
         """Copy and pickle as a new source: a key that is copied makes noise that cancels."""
@@ -134,12 +131,12 @@ class SecureNoise(NoiseSource):
         space = dp.atom_domain(T="i64"), dp.absolute_distance(T="i64")
         return int(dp.m.make_laplace(*space, scale=float(scale))(count))
 
-    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
-        """See `NoiseSource.add_gaussian`; about 15 nanoseconds a value."""
+    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> npt.NDArray[Any]:
+        """See `NoiseSource.add_gaussian`; about 11 nanoseconds a value."""
         if _check_scale("add_gaussian", scale) == 0:
-            return np.array(values, dtype=np.float64)
+            return np.array(values, dtype=_float_type(values))
         flat = np.asarray(values).ravel()
-        out, grid, start = np.empty(flat.size), gradient_grid(scale), 0
+        out, grid, start = np.empty(flat.size, dtype=_float_type(values)), gradient_grid(scale), 0
         for block in self._keystream.normals(flat.size, scale=scale / grid):
             part = slice(start, start := start + block.size)
             block += flat[part] / grid  # exact: the grid is a power of two
@@ -181,10 +178,10 @@ class NoNoise(NoiseSource):
         _check_scale("discrete_laplace", scale)
         return check_int("discrete_laplace", "value", value, low=-MAX_COUNT, high=MAX_COUNT)
 
-    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> FloatArray:
-        """Return the gradients unchanged."""
+    def add_gaussian(self, values: npt.NDArray[Any], *, scale: float) -> npt.NDArray[Any]:
+        """Return the gradients unchanged, in a new array."""
         _check_scale("add_gaussian", scale)
-        return np.array(values, dtype=np.float64)
+        return np.array(values, dtype=_float_type(values))
 
     def gumbel(self, size: int) -> FloatArray:
         """Return zeros: the best score always wins."""
@@ -240,104 +237,6 @@ def gradient_grid(scale: float) -> float:
     return math.ldexp(1.0, math.floor(math.log2(scale)) - _GRADIENT_GRID_BITS)
 
 
-class _Keystream:
-    """AES-256 in counter mode over zeros: uniform 64-bit words under a key that only this process has.
-
-    AES rather than ChaCha20 for its 128-bit counter: ChaCha20's 32-bit one is spent after 256 GB, which
-    fifty thousand steps of a large critic need. Speeds: `benchmarks/results/dp_step_time.md`.
-    """
-
-    def __init__(self) -> None:
-        self._zeros = memoryview(bytes(8 * _WORDS))
-        self._buffer = bytearray(8 * _WORDS + 15)  # update_into wants 15 spare bytes
-        self._words = np.frombuffer(self._buffer, dtype=np.uint64, count=_WORDS)
-        self._block = np.empty(2 * _BLOCK)
-        self._scratch = np.empty((2, _BLOCK))
-        self._single_scratch = np.empty((3, 3 * _BLOCK), dtype=np.float32)
-        self._rekey()
-
-    def _rekey(self) -> None:
-        cipher = Cipher(algorithms.AES(secrets.token_bytes(32)), modes.CTR(secrets.token_bytes(16)))
-        self._encryptor = cipher.encryptor()
-        self._process = os.getpid()
-
-    def words(self, size: int) -> npt.NDArray[np.uint64]:
-        """`size` <= _WORDS uniform words, valid until the next call."""
-        if os.getpid() != self._process:  # a forked child must not repeat its parent's noise
-            self._rekey()
-        self._encryptor.update_into(self._zeros[: 8 * size], self._buffer)
-        return self._words[:size]
-
-    def uniforms(self, size: int) -> FloatArray:
-        """Uniforms inside (0, 1), never 0 or 1: midpoints of 2**52 cells."""
-        out = np.empty(size)
-        for start in range(0, size, _WORDS):
-            part = out[start : start + _WORDS]
-            np.add(self.words(part.size) >> np.uint64(12), 0.5, out=part)
-        out *= 2.0**-52
-        return out
-
-    def normals(self, size: int, *, scale: float = 1.0) -> Iterator[FloatArray]:
-        """Yield `size` float64 normals of std `scale` in blocks, each valid until the next one.
-
-        Each is the sum of four independent draws divided by 2 (2107.10138). One draw is in double
-        precision, which gives the sum its resolution; three are in single precision, which halves the
-        cost. Who inverts a sum has to guess those three.
-        """
-        for start in range(0, size, 2 * _BLOCK):
-            n_values = min(2 * _BLOCK, size - start)
-            n_pairs = (n_values + 1) // 2
-            sines, cosines = self._block[:n_pairs], self._block[n_pairs : 2 * n_pairs]
-            self._double_pairs(sines, cosines)
-            self._add_single_pairs(sines, cosines)
-            block = self._block[:n_values]
-            block *= math.sqrt(0.5) * scale  # 1/2, and the sqrt(2) that both kinds of pairs leave out
-            yield block
-
-    def _double_pairs(self, sines: FloatArray, cosines: FloatArray) -> None:
-        """Write Box-Muller pairs / sqrt(2), from 64-bit words.
-
-        With t = tan(a/2): r*sin(a) = 2rt/(1+t**2) and r*cos(a) = 2r/(1+t**2) - r. numpy's float64 tan is
-        vectorised, its sin and cos are not: this form is twice as fast.
-        """
-        size = sines.size
-        words = self.words(2 * size)
-        radius, tangent = self._scratch[:, :size]
-        np.add(words[:size], 0.5, out=radius)  # in (0, 2**64], never 0
-        radius *= 2.0**-64
-        np.log(radius, out=radius)
-        np.negative(radius, out=radius)
-        np.sqrt(radius, out=radius)
-        np.multiply(words[size:].view(np.int64), math.pi * 2.0**-64, out=tangent)
-        np.tan(tangent, out=tangent)
-        np.multiply(tangent, tangent, out=cosines)
-        cosines += 1.0
-        np.divide(radius, cosines, out=cosines)
-        cosines += cosines
-        np.multiply(cosines, tangent, out=sines)
-        cosines -= radius
-
-    def _add_single_pairs(self, sines: FloatArray, cosines: FloatArray) -> None:
-        """Add three Box-Muller pairs / sqrt(2) in single precision, from 32-bit words."""
-        size = 3 * sines.size
-        words = self.words(size).view(np.uint32)
-        radius, angle, product = self._single_scratch[:, :size]
-        np.copyto(radius, words[:size], casting="same_kind")
-        radius *= np.float32(2.0**-32)
-        radius += np.float32(2.0**-33)  # in (0, 1], never 0
-        np.log(radius, out=radius)
-        np.negative(radius, out=radius)
-        np.sqrt(radius, out=radius)
-        np.copyto(angle, words[size:].view(np.int32), casting="same_kind")
-        angle *= np.float32(math.pi * 2.0**-31)
-        np.sin(angle, out=product)
-        product *= radius
-        sines += product.reshape(3, -1).sum(axis=0)
-        np.cos(angle, out=angle)
-        angle *= radius
-        cosines += angle.reshape(3, -1).sum(axis=0)
-
-
 def _poisson_rows(n_rows: int, rate: float, uniforms: Callable[[int], FloatArray]) -> IntArray:
     """Poisson-sample rows by the geometric gaps between them: time and memory follow the sample."""
     n_rows = check_int("poisson_rows", "n_rows", n_rows, low=0)
@@ -357,6 +256,10 @@ def _poisson_rows(n_rows: int, rate: float, uniforms: Callable[[int], FloatArray
 
 def _check_scale(owner: str, scale: float) -> float:
     return check_real(owner, "scale", scale, low=0.0, high=math.inf, high_open=True)
+
+
+def _float_type(values: npt.NDArray[Any]) -> type[np.floating[Any]]:
+    return np.float32 if values.dtype == np.float32 else np.float64
 
 
 def _check_counts(values: npt.NDArray[Any]) -> IntArray:
