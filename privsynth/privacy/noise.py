@@ -10,9 +10,10 @@ generator keeps 32 bits of its seed and is never used here either.
   *is* mu-GDP, with the same mu. (Midpoint rule: the sum over k of |phi_s(k) - int_{k-1/2}^{k+1/2} phi_s|
   is at most 1/24 int |phi_s''| = .041/s**2; normalising the discrete law adds about exp(-2 pi**2 s**2).)
   `Mechanisms.settle_rounding` charges delta for what is left.
-* **Gradients** get float64 noise, four draws (one in double, three in single precision) summed and halved,
-  and the sum of gradient *and* noise is rounded to a power-of-two grid. Mitigated, not proven: Holohan &
-  Braghin, "Secure random sampling in differential privacy" (2107.10138); Mironov (CCS 2012) has the attack.
+* **Gradients** get float64 noise, four draws (one in double, three in single precision) of half its standard
+  deviation, summed (`_keystream.py`), and the sum of gradient *and* noise is rounded to a power-of-two grid;
+  a float32 gradient's is then rounded to float32. Mitigated, not proven: Holohan & Braghin, "Secure random
+  sampling in differential privacy" (2107.10138); Mironov (CCS 2012) has the attack.
 
 >>> source = SecureNoise()
 >>> source.discrete_gaussian(np.array([3, 5]), scale=0.0)

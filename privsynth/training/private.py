@@ -142,8 +142,8 @@ class ClosedFormDPOptimizer(DPOptimizer):
         if any(p.summed_grad is None for p in self.params):  # else steps were skipped: the sum goes on
             self._flat_sum = _flat_views(self.params, "summed_grad")
         for part in parts:
-            part.layer.weight.summed_grad.addmm_(part.output_grads.T, part.inputs)  # type: ignore[operator, union-attr]
-            part.layer.bias.summed_grad.add_(part.output_grads.sum(dim=0))  # type: ignore[operator, union-attr]
+            _sum_of(part.layer.weight).addmm_(part.output_grads.T, part.inputs)
+            _sum_of(part.layer.bias).add_(part.output_grads.sum(dim=0))
 
     def add_noise(self) -> None:
         """Write clipped sum + noise to ``p.grad``, as views of one flat vector, and spend the sum."""
@@ -276,6 +276,12 @@ def clip_rows_(parts: Sequence[LayerGradients], *, max_grad_norm: float) -> Sequ
     return [
         LayerGradients(p.layer, p.inputs.masked_fill(drop, 0.0), p.output_grads.masked_fill(drop, 0.0)) for p in parts
     ]
+
+
+def _sum_of(parameter: Tensor) -> Tensor:
+    """Where Opacus keeps a parameter's clipped sum, over skipped steps too."""
+    summed: Tensor = parameter.summed_grad  # type: ignore[attr-defined]
+    return summed
 
 
 def _flat_views(parameters: Sequence[nn.Parameter], attribute: str) -> Tensor:
