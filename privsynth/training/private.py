@@ -151,7 +151,7 @@ class ClosedFormDPOptimizer(DPOptimizer):
         # 0 * inf is nan, hence the branch: without noise there may be no clipping either
         scale = self.noise_multiplier * self.max_grad_norm if self.noise_multiplier > 0 else 0.0
         noisy = torch.from_numpy(self.noise.add_gaussian(summed.cpu().numpy(), scale=scale))
-        self._flat_grad = noisy.to(device=summed.device, dtype=summed.dtype)  # on the CPU: itself
+        self._flat_grad = noisy.to(device=summed.device, dtype=summed.dtype, copy=True)  # scaled in place
         sizes = [p.numel() for p in self.params]
         for p, grad in zip(self.params, self._flat_grad.split(sizes), strict=True):
             p.grad = grad.view_as(p)
