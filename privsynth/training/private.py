@@ -98,13 +98,14 @@ class ClosedFormDPOptimizer(DPOptimizer):
         )
         self.noise = noise
         self._recorded: Sequence[LayerGradients] | None = None
+        self._flat_sum = torch.empty(0)  # the parameters' summed_grad are views of it
         self._flat_grad = torch.empty(0)
 
     def record(self, gradients: Sequence[LayerGradients]) -> None:
         """Take the gradients of this step's rows: one entry a layer, covering every parameter once."""
         if self._recorded is not None:
             raise PrivacyError("Rows were recorded twice. Call step() and zero_grad() between batches.")
-        recorded = [id(p) for part in gradients for p in part.layer.parameters()]
+        recorded = [id(p) for part in gradients for p in (part.layer.weight, part.layer.bias)]
         if sorted(recorded) != sorted(map(id, self.params)):
             raise PrivacyError(
                 f"The recorded layers hold {len(recorded)} parameters that are not, each once, the "
@@ -138,18 +139,19 @@ class ClosedFormDPOptimizer(DPOptimizer):
         parts, self._recorded = self._recorded, None
         if not math.isinf(self.max_grad_norm):
             parts = clip_rows_(parts, max_grad_norm=self.max_grad_norm)
+        if any(p.summed_grad is None for p in self.params):  # else steps were skipped: the sum goes on
+            self._flat_sum = _flat_views(self.params, "summed_grad")
         for part in parts:
-            grads = part.output_grads
-            _accumulate(part.layer.weight, grads.T @ part.inputs)
-            _accumulate(part.layer.bias, grads.sum(dim=0))
+            _sum_of(part.layer.weight).addmm_(part.output_grads.T, part.inputs)
+            _sum_of(part.layer.bias).add_(part.output_grads.sum(dim=0))
 
     def add_noise(self) -> None:
         """Write clipped sum + noise to ``p.grad``, as views of one flat vector, and spend the sum."""
-        summed = torch.cat([p.summed_grad.reshape(-1) for p in self.params])
+        summed = self._flat_sum
         # 0 * inf is nan, hence the branch: without noise there may be no clipping either
         scale = self.noise_multiplier * self.max_grad_norm if self.noise_multiplier > 0 else 0.0
         noisy = torch.from_numpy(self.noise.add_gaussian(summed.cpu().numpy(), scale=scale))
-        self._flat_grad = noisy.to(device=summed.device, dtype=summed.dtype)
+        self._flat_grad = noisy.to(device=summed.device, dtype=summed.dtype, copy=True)  # scaled in place
         sizes = [p.numel() for p in self.params]
         for p, grad in zip(self.params, self._flat_grad.split(sizes), strict=True):
             p.grad = grad.view_as(p)
@@ -255,7 +257,7 @@ def row_norms(parts: Sequence[LayerGradients]) -> Tensor:
     """L2 norm of each row's whole gradient, shape (batch,): the closed form at the top of this file."""
     inputs = torch.stack([torch.linalg.vector_norm(part.inputs, dim=1) for part in parts])
     grads = torch.stack([torch.linalg.vector_norm(part.output_grads, dim=1) for part in parts])
-    return torch.linalg.vector_norm(torch.sqrt(inputs.square() + 1.0) * grads, dim=0)
+    return ((inputs.square() + 1.0) * grads.square()).sum(dim=0).sqrt()
 
 
 def clip_rows_(parts: Sequence[LayerGradients], *, max_grad_norm: float) -> Sequence[LayerGradients]:
@@ -268,16 +270,24 @@ def clip_rows_(parts: Sequence[LayerGradients], *, max_grad_norm: float) -> Sequ
     weights = (max_grad_norm * _ROUNDING_MARGIN / norms).clamp(max=1.0).unsqueeze(1)
     for part in parts:
         part.output_grads.mul_(weights)
-    lost = ~torch.isfinite(norms)
-    if not lost.any():
+    if math.isfinite(float(norms.sum())):  # the quick check: a sum that overflows only costs the slow path
         return parts
-    drop = lost.unsqueeze(1)
+    drop = ~torch.isfinite(norms).unsqueeze(1)
     return [
         LayerGradients(p.layer, p.inputs.masked_fill(drop, 0.0), p.output_grads.masked_fill(drop, 0.0)) for p in parts
     ]
 
 
-def _accumulate(parameter: Tensor, grad: Tensor) -> None:
-    """Add to ``parameter.summed_grad``, where Opacus keeps the sum over skipped steps."""
-    summed: Tensor | None = parameter.summed_grad  # type: ignore[attr-defined]
-    parameter.summed_grad = grad if summed is None else summed + grad  # type: ignore[attr-defined]
+def _sum_of(parameter: Tensor) -> Tensor:
+    """Where Opacus keeps a parameter's clipped sum, over skipped steps too."""
+    summed: Tensor = parameter.summed_grad  # type: ignore[attr-defined]
+    return summed
+
+
+def _flat_views(parameters: Sequence[nn.Parameter], attribute: str) -> Tensor:
+    """A new vector of zeros, and views of it as each parameter's `attribute`."""
+    sizes = [p.numel() for p in parameters]
+    flat = torch.zeros(sum(sizes), dtype=parameters[0].dtype, device=parameters[0].device)
+    for p, view in zip(parameters, flat.split(sizes), strict=True):
+        setattr(p, attribute, view.view_as(p))
+    return flat

@@ -60,16 +60,23 @@ def test_gradient_noise_is_gaussian():
     assert has_gaussian_noise(noise.ravel(), 2.5)
 
 
+def is_uncorrelated(noise, lag):
+    products = noise[lag:] * noise[:-lag]
+    return abs(products.mean()) * np.sqrt(products.size) < stats.norm.isf(FALSE_ALARM / 8)
+
+
 def test_gradient_noise_has_no_correlation_between_draws():
     noise = SecureNoise().gaussian(200_001, scale=1.0)
-    for lag in (1, 2, 8192, 16384):  # the two values of a pair lie 8192 apart
-        products = noise[lag:] * noise[:-lag]
-        assert abs(products.mean()) * np.sqrt(products.size) < stats.norm.isf(FALSE_ALARM / 8)
+    lags = (1, 2, 12288, 24576)  # the two values of a pair lie 12288 apart
+    for lag in lags:
+        assert is_uncorrelated(noise, lag)
+    for lag in lags:
+        assert not is_uncorrelated(noise[lag:] + noise[:-lag] / 10, lag)
 
 
 def test_gradient_noise_has_independent_sizes_too():
     squares = SecureNoise().gaussian(200_001, scale=1.0) ** 2 - 1
-    for lag in (1, 8192, 16384):
+    for lag in (1, 12288, 24576):
         products = squares[lag:] * squares[:-lag]  # variance 4; 1/100 of the rate covers their skew
         assert abs(products.mean()) * np.sqrt(products.size) / 2 < stats.norm.isf(FALSE_ALARM / 100)
 
@@ -87,6 +94,10 @@ def test_noisy_gradients_lie_on_the_grid_whatever_the_gradient():
     assert np.array_equal(noisy / grid, np.rint(noisy / grid))
     assert not np.array_equal(values / grid, np.rint(values / grid))
     assert has_gaussian_noise(noisy - values, 0.7)
+    assert noisy.dtype == np.float32
+    double = SecureNoise().add_gaussian(values.astype(np.float64), scale=0.7)
+    assert double.dtype == np.float64
+    assert np.array_equal(double / grid, np.rint(double / grid))
 
 
 def test_counts_get_discrete_gaussian_noise():
