@@ -73,8 +73,10 @@ def _is_rounded(column, values, cells):
     if column.dtype.lower() not in ("float16", "float32"):
         return np.zeros(len(cells), dtype=bool)
     narrow = values.to_numpy(dtype=column.dtype.lower(), na_value=np.nan)
-    near = [column.encode(pd.Series(np.nextafter(narrow, narrow.dtype.type(end)))) for end in (-np.inf, np.inf)]
-    return (near[0] == cells) | (near[1] == cells)
+    drawn, step = narrow.astype(np.float64), np.spacing(np.abs(narrow)).astype(np.float64)
+    exact = np.where(np.isnan(drawn), 0.0, drawn)
+    near = [column.cells.encode(exact + part * np.nan_to_num(step)) == cells for part in np.linspace(-1, 1, 33)]
+    return np.logical_or.reduce(near) & ~np.isnan(drawn)
 
 
 def _is_spike(column, cells):
