@@ -46,6 +46,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/adult_cardio.py
 	$(BIN)/python benchmarks/ablation_generator.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
 	$(BIN)/python benchmarks/messy_cases.py --only privsynth

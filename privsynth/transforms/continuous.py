@@ -122,7 +122,13 @@ def leaf_columns(
     leaves, leaf_noise = grow_leaves(values, starts, grids, totals, mechanisms, rounds)
     least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
     for name in numbers:
-        if _may_be_noise(leaves[name], sum(atoms[name].values()), leaf_noise, n_rows=n_rows):
+        at_atoms = sum(atoms[name].values())
+        beside = totals[name]
+        if beside is None:
+            constant = at_atoms >= n_rows / 3 and _may_be_noise(leaves[name], leaf_noise)
+        else:
+            constant = bool(atoms[name]) and beside <= 5 * max(noise, 1.0)
+        if constant:
             leaves[name] = Leaves(leaves[name].edges, np.zeros(len(leaves[name].counts)))
         if decimals[name] is None:
             leaves[name], atoms[name], decimals[name] = _with_grid(leaves[name], atoms[name])
@@ -137,15 +143,10 @@ def leaf_columns(
     }
 
 
-def _may_be_noise(leaves: Leaves, at_atoms: float, noise: float, *, n_rows: int) -> bool:
-    """Whether the atoms may hold all rows, so that a constant stays one.
-
-    They may where they hold a third of the table (the rest may be missing) and the leaves show nothing that noise
-    could not, neither in sum nor anywhere.
-    """
+def _may_be_noise(leaves: Leaves, noise: float) -> bool:
+    """Whether the leaves show nothing that noise could not, neither in sum nor anywhere: a constant stays one."""
     counts = leaves.counts
-    nothing = counts.sum() <= noise * np.sqrt(len(counts)) and counts.max() <= 3 * noise
-    return at_atoms >= n_rows / 3 and bool(nothing)
+    return bool(counts.sum() <= noise * np.sqrt(len(counts)) and counts.max() <= 3 * noise)
 
 
 def _grid_edges(edges: FloatArray, scale: float, grid: bool, high_inside: bool) -> FloatArray:

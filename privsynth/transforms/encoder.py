@@ -230,7 +230,7 @@ def _count_cells(
                     noisy = np.delete(noisy, cell)
                     column = column.without(extra, fallback=int(np.argmax(noisy)))
             if column.name not in fixed:
-                column, noisy = _trim(column, noisy, 3 * release.scale)
+                column, noisy = _trim(column, noisy, 3 * release.scale + 0.5)
         kept.append(column)
         counts.append(noisy)
     if mechanisms.private and (note := _seen_little(kept, counts, fixed)):

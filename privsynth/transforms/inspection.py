@@ -6,7 +6,7 @@ One mechanism for all columns in question, a histogram each (a row is in one bin
   written as text, an e-mail address, a card number, ...; and one more count, of the distinct cells, to which
   another row adds one at most;
 * times: what each is whole in (days, hours, minutes, seconds);
-* floats: how many decimals each has.
+* floats: how many decimals each has, or whether it is infinite.
 
 So the L2 sensitivity is the root of the number of histograms and counts of distinct cells. What is concluded is
 post-processing: columns become dates, numbers or identifiers, and those are modelled, or made up, as such.
@@ -14,6 +14,7 @@ post-processing: columns become dates, numbers or identifiers, and those are mod
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from privsynth._reading import read_numbers
+from privsynth.errors import PrivsynthWarning
 from privsynth.kinds import Categorical, Continuous, Datetime, Identifier
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.rules import Formula
@@ -118,12 +120,16 @@ def inspect(
     sensitivity = float(np.sqrt(sum(question.squared_sensitivity for question in asked.values())))
     release = mechanisms.counts(INSPECTION, np.concatenate(exact), sensitivity=sensitivity)
     answers = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
-    columns = dict(schema)
+    columns, infinite = dict(schema), []
     for (name, question), noisy in zip(asked.items(), answers, strict=True):
         found = _conclude(name, columns[name], question, noisy, release.scale, name in kept)
         if question.about == "decimals" and found.decimals is None and frame.dtypes[name].kind == "m":
             found = replace(found, decimals=6)  # microseconds: what durations are written in
         columns[name] = found
+        if question.about == "decimals" and noisy[-1] > 4 * release.scale:
+            infinite.append(name)
+    if infinite:
+        warnings.warn(f"Infinite values in {infinite} are taken as missing.", PrivsynthWarning, stacklevel=5)
     return schema.with_columns(columns)
 
 
@@ -134,7 +140,9 @@ def _count(series: pd.Series, question: Question) -> IntArray:
     if question.about == "decimals":
         dtype = str(series.dtype).lower()
         codes = decimals_of(read_numbers(series), dtype if dtype in ("float16", "float32") else "float64")
-        return np.bincount(codes, minlength=len(DECIMAL_CODES)).astype(np.int64)
+        if pd.api.types.is_numeric_dtype(series.dtype):
+            codes[np.isinf(series.to_numpy(dtype=np.float64, na_value=np.nan))] = len(DECIMAL_CODES)
+        return np.bincount(codes, minlength=len(DECIMAL_CODES) + 1).astype(np.int64)
     forms = np.bincount(forms_of(series), minlength=len(FORMS))
     return np.append(forms, _n_distinct(series)).astype(np.int64)
 
@@ -150,7 +158,9 @@ def _conclude(name: str, column: Any, question: Question, noisy: FloatArray, noi
     if question.about == "resolution":
         return replace(column, resolution=read_resolution(noisy, n_rows=n_rows, noise=noise) or "second")
     if question.about == "decimals":
-        return replace(column, decimals=read_decimals(noisy, n_rows=n_rows, noise=noise))
+        finite = noisy[:-1].copy()
+        finite[-1] += noisy[-1]  # infinite values are missing
+        return replace(column, decimals=read_decimals(finite, n_rows=n_rows, noise=noise))
     forms, n_distinct = noisy[:-1], float(noisy[-1])
     found = read_forms(forms, n_rows=n_rows, noise=noise)
     if found is not None and not (kept and isinstance(found, Identifier)):

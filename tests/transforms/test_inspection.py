@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from privsynth.errors import PrivsynthWarning
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
@@ -116,7 +117,15 @@ def test_one_row_moves_the_answer_by_its_sensitivity_at_most(kind):
 def test_the_whole_frame_is_read_through_one_charge():
     _, mechanisms = answered(table())
     assert [charge.label for charge in mechanisms.charges] == [INSPECTION]
-    assert mechanisms.charges[0].n_values == 5 * (len(FORMS) + 1) + 3 * 9 + 2 * 6
+    assert mechanisms.charges[0].n_values == 5 * (len(FORMS) + 1) + 3 * 10 + 2 * 6
+
+
+def test_infinite_values_are_told_of_from_the_release():
+    frame = pd.DataFrame({"rate": np.where(np.arange(N) % 4 == 0, np.inf, 1.5), "other": np.full(N, 2.5)})
+    with pytest.warns(PrivsynthWarning, match=r"Infinite values in \['rate'\] are taken as missing"):
+        schema, _ = answered(frame)
+    assert schema["rate"] == Continuous(decimals=1)
+    answered(frame[["other"]])  # and no warning
 
 
 def test_names_tell_identifiers():
