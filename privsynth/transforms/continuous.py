@@ -146,6 +146,7 @@ def leaf_columns(
 def _may_be_noise(leaves: Leaves, noise: float) -> bool:
     """Whether the leaves show nothing that noise could not, neither in sum nor anywhere: a constant stays one."""
     counts = leaves.counts
+    noise += 0.5 if noise > 0 else 0.0  # of the rounding
     return bool(counts.sum() <= noise * np.sqrt(len(counts)) and counts.max() <= 3 * noise)
 
 
