@@ -310,7 +310,7 @@ def inspect(
     learned |= {rule.column: f"computed: {rule}" for rule in loaded.schema_.rules if isinstance(rule, Formula)}
     owner = loaded.certificate_.unit.column
     learned |= {} if owner is None else {owner: "names the person; made up anew"}
-    rows = [(name, c.kind, learned.get(name, "not read; made up anew")) for name, c in loaded.schema_.items()]
+    rows = [(name, c.kind, learned.get(name, "not learned; made up anew")) for name, c in loaded.schema_.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     typer.echo("\n".join(f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows))
     typer.echo(f"\n{certificate}\n")
@@ -365,8 +365,8 @@ def _describe(column: ColumnTransform) -> str:
     missing = ", or missing" if column.null else ""
     if isinstance(column, NumericColumn):
         ends = (column.cells.from_grid(end) for end in (column.cells.low.min(), column.cells.high.max()))
-        if column.dtype.startswith("datetime64"):
-            low, high = (str(pd.Timestamp(float(end), unit="s").floor("s")) for end in ends)
+        if column.number_dtype.startswith("datetime64"):
+            low, high = (str(pd.Timestamp(float(end) * column.step, unit="s").floor("s")) for end in ends)
         else:
             low, high = (f"{float(end):.6g}" for end in ends)
         return f"{low} to {high}, {column.cells.n_cells} cells{missing}"
