@@ -76,8 +76,7 @@ def from_numbers(values: FloatArray, dtype: str) -> pd.Series:
         if dtype[0] in "iu" and "[" not in dtype:
             return pd.Series(whole).astype(dtype)
         return pd.Series(whole).astype("Float64").astype(dtype)
-    with np.errstate(over="ignore"):
-        return pd.Series(values).astype(dtype)
+    return pd.Series(np.clip(values, *limits(dtype))).astype(dtype)
 
 
 def limits(dtype: str) -> tuple[float, float]:
@@ -89,6 +88,8 @@ def limits(dtype: str) -> tuple[float, float]:
     if dtype.startswith("timedelta64"):
         return -9_223_372_036.0, 9_223_372_036.0  # seconds: what nanoseconds can hold
     name = dtype.lower().split("[")[0]
+    if name in ("float16", "float32"):
+        return -float(np.finfo(name).max), float(np.finfo(name).max)
     if not name.startswith(("int", "uint")):
         return -np.inf, np.inf
     ends = np.iinfo(name)
