@@ -13,7 +13,7 @@ from privsynth.errors import DataError
 from privsynth.schema import Identifier
 from privsynth.tables import to_native
 from privsynth.transforms.columns import OTHER, DiscreteColumn
-from tests.properties.frames import frames, ruled
+from tests.properties.frames import MAKERS, frames, ruled
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # pandas, printing float16
 
@@ -122,6 +122,15 @@ SOME = settings(max_examples=200, deadline=None, suppress_health_check=list(Heal
 @given(frames(), epsilons)
 def test_frames(frame, epsilon):
     check_any(frame, epsilon)
+
+
+@pytest.mark.parametrize("epsilon", [None, 1.0])
+def test_every_data_type_at_once(epsilon, tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({f"{kind} column": make(rng, 120) for kind, make in MAKERS.items()})
+    model = check_any(frame, epsilon)
+    model.save(tmp_path / "model")
+    check_sample(frame, load(tmp_path / "model"))
 
 
 @settings(QUICK, max_examples=8)
