@@ -47,6 +47,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_generator.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/stroke.py
+	$(BIN)/python benchmarks/high_cardinality.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
 	$(BIN)/python benchmarks/messy_cases.py --only privsynth
