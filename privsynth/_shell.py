@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import typer
 from typer.core import TyperGroup
 
 from privsynth.errors import ParameterError, PrivsynthError, PrivsynthWarning, SchemaError
+from privsynth.privacy.budget import Budget
 from privsynth.privacy.ledger import Ledger
 from privsynth.schema import Schema
+from privsynth.tables import check_writable
+from privsynth.transforms.columns import ColumnTransform, NumericColumn
 
 # typer brings its own click, or uses the one that is installed
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -124,3 +128,49 @@ def _read_schema(path: Path) -> Schema:
         return Schema.read(path)
     except (SchemaError, ParameterError) as error:
         raise error if str(path) in str(error) else SchemaError(f"{path}: {error}") from error
+
+
+def check_budget(epsilon: float, delta: float | None) -> None:
+    """Refuse a budget before a large table is read for nothing."""
+    if not 0 < epsilon <= 30:
+        raise ParameterError(f"--epsilon must be above 0 and at most 30. Got {epsilon:g}. Use 0.1 to 10, usually 1.")
+    if delta is not None and not 0 < delta < 1:
+        raise ParameterError(f"--delta must be above 0 and below 1. Got {delta:g}. Use one well below 1/rows: 1e-5.")
+
+
+def open_ledger(path: Path | None, epsilon: float | None, delta: float | None) -> Ledger | None:
+    """Open the ledger file, or start one with the total that was given."""
+    if path is None:
+        if epsilon is not None or delta is not None:
+            raise ParameterError("--ledger-epsilon and --ledger-delta need --ledger FILE, where the budget is kept.")
+        return None
+    check_writable(path)
+    if path.exists():
+        ledger = Ledger.open(path)
+        for option, asked, kept in (("epsilon", epsilon, ledger.budget.epsilon), ("delta", delta, ledger.budget.delta)):
+            if asked is not None and asked != kept:
+                raise ParameterError(
+                    f"{path} exists and keeps a total {option} of {kept}, not {asked:g}. Leave out --ledger-{option}."
+                )
+        return ledger
+    if epsilon is None or delta is None:
+        raise ParameterError(
+            f"There is no ledger {path} yet. Give its total with --ledger-epsilon and --ledger-delta (such as 2 and "
+            "1e-5), or check the path."
+        )
+    return Ledger(Budget(epsilon, delta), path=path)
+
+
+def describe(column: ColumnTransform) -> str:
+    """Say in a line what a column was learned to be."""
+    missing = ", or missing" if column.null else ""
+    if isinstance(column, NumericColumn):
+        ends = (column.cells.from_grid(end) for end in (column.cells.low.min(), column.cells.high.max()))
+        if column.number_dtype.startswith("datetime64"):
+            low, high = (str(pd.Timestamp(float(end) * column.step, unit="s").floor("s")) for end in ends)
+        else:
+            low, high = (f"{float(end):.6g}" for end in ends)
+        return f"{low} to {high}, {column.cells.n_cells} cells{missing}"
+    levels = [str(level) for level in column.levels]
+    shown = ", ".join(levels[:8]) + (f" and {len(levels) - 8} more" if len(levels) > 8 else "")
+    return f"{shown}{', or another level' if column.other else ''}{missing}"

@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import typer
 
 from privsynth._dates import align_dates, parse_declared
-from privsynth._shell import Commands, declared_schema, ledger_text, told_of_ledger
+from privsynth._files import check_output, write_report, write_text
+from privsynth._shell import (
+    Commands,
+    check_budget,
+    declared_schema,
+    describe,
+    ledger_text,
+    open_ledger,
+    told_of_ledger,
+)
 from privsynth._version import __version__
 from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
-from privsynth.errors import DataError, ParameterError
-from privsynth.evaluation import Evaluation, evaluate
-from privsynth.privacy.budget import Budget
-from privsynth.privacy.ledger import Ledger
-from privsynth.report import render_html
+from privsynth.errors import DataError
+from privsynth.evaluation import evaluate
 from privsynth.rules import Formula
 from privsynth.schema import Continuous, Datetime, Schema
 from privsynth.synthesizers import CTGAN, load
 from privsynth.tables import check_writable, read_table, write_table
-from privsynth.transforms.columns import ColumnTransform, NumericColumn
 
 # What anybody knows of card payments without seeing one: the card limit, the currency's decimals, the period.
 _DEMO_SCHEMA = Schema(
@@ -103,7 +105,7 @@ def demo(
     about a minute on two cores. Writes transactions.csv (simulated, nobody's data), schema.json
     (what is public of it), model.privsynth, synthetic.csv, report.html and certificate.json.
     """
-    _check_budget(epsilon, None)
+    check_budget(epsilon, None)
     if output.exists() and not output.is_dir():
         raise DataError(f"{output} is a file. Name a folder.")
     output.mkdir(parents=True, exist_ok=True)
@@ -123,11 +125,11 @@ def demo(
     typer.echo(f"3/4  sampled {len(synthetic):,} synthetic rows; now comparing")
     evaluation = evaluate(real, synthetic, holdout=holdout, target="is_fraud", random_state=random_state)
     write_table(table, table_path)
-    _write_text(schema_path, _DEMO_SCHEMA.to_json())
+    write_text(schema_path, _DEMO_SCHEMA.to_json())
     model.save(model_path)
     write_table(synthetic, sample_path)
-    _write_text(certificate_path, json.dumps(model.certificate_.to_dict(), indent=2))
-    _write_report(evaluation, report_path, title="privsynth demo: simulated card transactions")
+    write_text(certificate_path, json.dumps(model.certificate_.to_dict(), indent=2))
+    write_report(evaluation, report_path, title="privsynth demo: simulated card transactions")
     typer.echo(f"4/4  done in {time.monotonic() - start:.0f} s\n\n{evaluation}\n\n{model.certificate_.statement()}")
     typer.echo(
         f"""
@@ -205,10 +207,10 @@ def fit(
     Text columns of a CSV that hold dates are learned as categories unless the schema declares them, such as
     {"columns": {"admitted": {"kind": "datetime"}}}. Keys and free text are best declared as "identifier".
     """
-    _check_output(output, data, schema, ledger)
-    _check_budget(epsilon, delta)
+    check_output(output, data, schema, ledger)
+    check_budget(epsilon, delta)
     declared = declared_schema(schema, privacy_unit, max_rows_per_unit)
-    book = _open_ledger(ledger, ledger_epsilon, ledger_delta)
+    book = open_ledger(ledger, ledger_epsilon, ledger_delta)
     start = time.monotonic()
     frame = parse_declared(read_table(data), declared)
     model = CTGAN(
@@ -248,7 +250,7 @@ def sample(
 
     Ranges include their ends with <=, >= and between. A date without a time means its midnight.
     """
-    _check_output(output, model, endings=(".csv", ".parquet", ".pq"))
+    check_output(output, model, endings=(".csv", ".parquet", ".pq"))
     loaded = load(model)
     conditions = parse_where(where or [], loaded.learned_columns)
     write_table(loaded.sample(rows, conditions=conditions, random_state=random_state), output)
@@ -277,13 +279,13 @@ def evaluate_command(
     from real rows, and tested on the holdout. The report reads the real table and is outside the privacy
     guarantee: keep it to yourself.
     """
-    _check_output(output, real, synthetic, holdout, endings=(".html", ".json"))
+    check_output(output, real, synthetic, holdout, endings=(".html", ".json"))
     tables = [read_table(path) for path in (real, synthetic, holdout) if path is not None]
     align_dates(tables)
     evaluation = evaluate(
         *tables[:2], holdout=tables[2] if holdout is not None else None, target=target, random_state=random_state
     )
-    _write_report(evaluation, output, title=f"{synthetic.name} against {real.name}")
+    write_report(evaluation, output, title=f"{synthetic.name} against {real.name}")
     typer.echo(f"{evaluation}\n\nThe report is {output}.")
 
 
@@ -306,7 +308,7 @@ def inspect(
         certificate.verify()
         typer.echo(json.dumps(certificate.to_dict(), indent=2))
         return
-    learned = {column.name: _describe(column) for column in loaded.learned_columns}
+    learned = {column.name: describe(column) for column in loaded.learned_columns}
     learned |= {rule.column: f"computed: {rule}" for rule in loaded.schema_.rules if isinstance(rule, Formula)}
     owner = loaded.certificate_.unit.column
     learned |= {} if owner is None else {owner: "names the person; made up anew"}
@@ -318,77 +320,3 @@ def inspect(
     if math.isfinite(certificate.epsilon):
         again = f"epsilon={certificate.recompute():.4g} at delta={certificate.delta:.2g}"
         typer.echo(f"Verified: the listed events, composed anew, cost {again}.")
-
-
-def _check_output(path: Path, *inputs: Path | None, endings: tuple[str, ...] = ()) -> None:
-    """Refuse an output that cannot be written, or that is one of the inputs."""
-    if endings and not any(ending in endings for ending in path.suffixes):
-        raise DataError(f"{path.name} must end in {' or '.join(endings[:2])}. Rename the output.")
-    check_writable(path)
-    if any(other is not None and other.exists() and path.exists() and path.samefile(other) for other in inputs):
-        raise DataError(f"{path} is one of the inputs and would be overwritten. Name another output.")
-
-
-def _check_budget(epsilon: float, delta: float | None) -> None:
-    """Refuse a budget before a large table is read for nothing."""
-    if not 0 < epsilon <= 30:
-        raise ParameterError(f"--epsilon must be above 0 and at most 30. Got {epsilon:g}. Use 0.1 to 10, usually 1.")
-    if delta is not None and not 0 < delta < 1:
-        raise ParameterError(f"--delta must be above 0 and below 1. Got {delta:g}. Use one well below 1/rows: 1e-5.")
-
-
-def _open_ledger(path: Path | None, epsilon: float | None, delta: float | None) -> Ledger | None:
-    """Open the ledger file, or start one with the total that was given."""
-    if path is None:
-        if epsilon is not None or delta is not None:
-            raise ParameterError("--ledger-epsilon and --ledger-delta need --ledger FILE, where the budget is kept.")
-        return None
-    check_writable(path)
-    if path.exists():
-        ledger = Ledger.open(path)
-        for option, asked, kept in (("epsilon", epsilon, ledger.budget.epsilon), ("delta", delta, ledger.budget.delta)):
-            if asked is not None and asked != kept:
-                raise ParameterError(
-                    f"{path} exists and keeps a total {option} of {kept}, not {asked:g}. Leave out --ledger-{option}."
-                )
-        return ledger
-    if epsilon is None or delta is None:
-        raise ParameterError(
-            f"There is no ledger {path} yet. Give its total with --ledger-epsilon and --ledger-delta (such as 2 and "
-            "1e-5), or check the path."
-        )
-    return Ledger(Budget(epsilon, delta), path=path)
-
-
-def _describe(column: ColumnTransform) -> str:
-    """Say in a line what a column was learned to be."""
-    missing = ", or missing" if column.null else ""
-    if isinstance(column, NumericColumn):
-        ends = (column.cells.from_grid(end) for end in (column.cells.low.min(), column.cells.high.max()))
-        if column.number_dtype.startswith("datetime64"):
-            low, high = (str(pd.Timestamp(float(end) * column.step, unit="s").floor("s")) for end in ends)
-        else:
-            low, high = (f"{float(end):.6g}" for end in ends)
-        return f"{low} to {high}, {column.cells.n_cells} cells{missing}"
-    levels = [str(level) for level in column.levels]
-    shown = ", ".join(levels[:8]) + (f" and {len(levels) - 8} more" if len(levels) > 8 else "")
-    return f"{shown}{', or another level' if column.other else ''}{missing}"
-
-
-def _write_report(evaluation: Evaluation, path: Path, *, title: str) -> None:
-    """Write HTML or JSON by extension, for the owner alone to read: it shows the real table."""
-    page = path.suffix.lower() == ".html"
-    _write_text(path, render_html(evaluation.summary, title=title) if page else evaluation.to_json(), mode=0o600)
-
-
-def _write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a text file: whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

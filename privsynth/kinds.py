@@ -112,14 +112,19 @@ class Categorical:
         Whether a pandas category column comes back ordered.
     nullable : bool
         Whether values can be missing.
+    other : {"token", "fake"}
+        How levels too rare to be released come back in a column of text: as ``__other__``, or as made-up labels, a
+        fresh one each row.
     """
 
     kind: ClassVar[str] = "categorical"
     categories: tuple[Any, ...] | None = None
     ordered: bool = False
     nullable: bool = True
+    other: str = "token"
 
     def __post_init__(self) -> None:
+        check_choice("Categorical", "other", self.other, ("token", "fake"))
         if self.categories is not None:
             if isinstance(self.categories, str) or not isinstance(self.categories, Iterable):
                 raise parameter_error("Categorical", "categories", "a tuple of levels", self.categories)

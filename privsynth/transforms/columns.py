@@ -18,6 +18,7 @@ import pandas as pd
 from privsynth.errors import ConditionError
 from privsynth.kinds import RESOLUTIONS, Continuous, Datetime
 from privsynth.transforms.cells import Cells, FloatArray, IntArray
+from privsynth.transforms.fakes import fake_labels
 from privsynth.transforms.predicates import Between, OneOf, Predicate
 from privsynth.transforms.values import (
     from_levels,
@@ -56,6 +57,8 @@ class DiscreteColumn:
         The cell of each level, where some share one; empty: a cell each.
     mass : tuple of float
         Released share of rows of each level, >= 0, by which a shared cell is drawn from; empty like `cell`.
+    fresh : bool
+        Whether unreleased levels of text come back as made-up labels, a new one each row.
     """
 
     name: str
@@ -67,6 +70,7 @@ class DiscreteColumn:
     fallback: int = 0
     cell: tuple[int, ...] = ()
     mass: tuple[float, ...] = ()
+    fresh: bool = False
 
     @cached_property
     def _cells(self) -> IntArray:
@@ -141,6 +145,12 @@ class DiscreteColumn:
             codes = self._draw_levels(cells, rng, self._masses if allowed is None else self._masses * allowed)
         other = OTHER if self.dtype in NAMES_OTHER else None
         levels: list[Any] = [*self.levels, *([other] if self.other else [])]
+        if self.fresh and self.other and other is not None and self.dtype != "category":
+            rows = np.flatnonzero(codes == len(self.levels))
+            labels = fake_labels(len(rows), self.levels, rng)
+            codes = np.where(codes > len(self.levels), len(self.levels) + len(rows), codes)  # missing comes last
+            codes[rows] = len(self.levels) + np.arange(len(rows))
+            levels[len(self.levels) :] = labels
         return from_levels(codes, levels, self.dtype, ordered=self.ordered)
 
     def _draw_levels(self, cells: IntArray, rng: np.random.Generator, mass: FloatArray) -> IntArray:

@@ -189,7 +189,9 @@ def _discrete(
         if not levels and dtype.lower().startswith(("int", "uint")) and not null:
             levels, names_other = [0], False
         cell, mass = _shared_cells(np.arange(len(levels)), counts)
-        return DiscreteColumn(name, dtype, tuple(levels), names_other, null, ordered, cell=cell, mass=mass)
+        return DiscreteColumn(
+            name, dtype, tuple(levels), names_other, null, ordered, 0, cell, mass, column.other == "fake"
+        )
     rank = {level: place for place, level in enumerate(levels)}
     order = np.array([rank.get(level, len(levels)) for level in declared])
     left = max(0.0, n_rows - counts.sum()) / max(1, len(declared) - len(levels))

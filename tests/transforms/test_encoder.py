@@ -285,6 +285,20 @@ def test_many_levels_share_a_cell_and_keep_their_shares(declared):
     assert (loaded.decode(column.encode(pd.Series(values)), draws(1)) == again).all()
 
 
+def test_the_tail_can_come_back_as_fresh_labels():
+    values = pd.Series(np.where(np.arange(N) % 2 == 0, "big", np.char.add("m", np.arange(N).astype(str))), dtype=object)
+    values[::7] = None
+    for other in ("token", "fake"):
+        column = column_of(values, Categorical(other=other), mu=5.0)
+        column = column_from_dict(json.loads(json.dumps(column.to_dict())))
+        again = column.decode(column.encode(values), draws())
+        assert (again.isna() == values.isna()).all()
+        assert (again[values == "big"] == "big").all()
+        tail = again[(values != "big") & values.notna()]
+        assert (tail.is_unique, set(tail) == {OTHER}) == ((True, False) if other == "fake" else (False, True))
+        assert not set(tail) & set(values)
+
+
 def test_a_condition_on_levels_that_share_a_cell():
     values = many(2_000, draws())
     column = column_of(values, private=False)
