@@ -40,7 +40,12 @@ def folder(tmp_path_factory):
     table = make_transactions(3000, fraud_rate=0.05, random_state=0)
     table[:2000].to_csv(folder / "data.csv", index=False)
     table[2000:].to_csv(folder / "holdout.csv", index=False)
-    schema = {"columns": {"timestamp": {"kind": "datetime", "low": "2024-01-01", "high": "2024-04-01"}}}
+    columns = {  # conditions below must be possible whatever the noise: undeclared, one fit in 25 ended at 64
+        "timestamp": {"kind": "datetime", "low": "2024-01-01", "high": "2024-04-01"},
+        "amount": {"kind": "continuous", "low": 0, "high": 2500, "decimals": 2},
+        "channel": {"kind": "categorical", "categories": sorted(table["channel"].unique())},
+    }
+    schema = {"columns": columns}
     (folder / "schema.json").write_text(json.dumps(schema))
     result = run(
         "fit", folder / "data.csv", "-o", folder / "model", "--schema", folder / "schema.json",
