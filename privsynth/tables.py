@@ -18,7 +18,7 @@ from privsynth.errors import DataError
 
 
 def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
-    """Turn what `fit` was given into a frame with string column names; never changes the caller's.
+    """Turn what `fit` was given into a frame with distinct column names; never changes the caller's.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
     Raises
     ------
     DataError
-        For anything that is no table of two rows and one column or more, with distinct names.
+        For anything that is no table of two rows and one column or more, with distinct names: strings, or whole
+        numbers.
     """
     if hasattr(X, "toarray"):
         raise DataError(f"Sparse input is not supported: got {type(X).__name__}, sparse input. Use X.toarray().")
@@ -69,11 +70,25 @@ def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
     problems = []
     if twice := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
         problems.append(f"Column names must be distinct. These occur more than once: {twice}. Rename them.")
-    if unnamed := [name for name in frame.columns if not isinstance(name, str) or not name]:
-        problems.append(f"Column names must be non-empty strings. Got {unnamed}. Use df.columns.astype(str).")
+    if unnamed := [name for name in frame.columns if not (_is_number(name) or (isinstance(name, str) and name))]:
+        problems.append(
+            f"Column names must be non-empty strings, or whole numbers. Got {unnamed}. Use df.columns.astype(str)."
+        )
+    elif frame.columns.map(str).has_duplicates and not problems:
+        problems.append(f"Column names must be distinct as text too. Got {list(frame.columns)}. Rename some.")
     if problems:
         raise DataError(" ".join(problems))
     return frame.reset_index(drop=True)
+
+
+def to_text_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Turn columns numbered as pandas does into columns "0", "1", ...; return also the numbers, by name."""
+    numbers = {str(name): int(name) for name in frame.columns if _is_number(name)}
+    return frame.set_axis(frame.columns.map(str), axis=1) if numbers else frame, numbers
+
+
+def _is_number(name: Any) -> bool:
+    return isinstance(name, (int, np.integer)) and not isinstance(name, bool)
 
 
 _NATIVE = {

@@ -36,13 +36,13 @@ from privsynth.privacy.noise import NoiseSource, SecureNoise
 from privsynth.privacy.unit import Unit
 from privsynth.schema import Identifier, Schema, as_schema, resolve_schema
 from privsynth.synthesizers.sampling import Sampler
-from privsynth.tables import as_frame, from_native, nested_columns, to_native
+from privsynth.tables import as_frame, from_native, nested_columns, to_native, to_text_names
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.encoder import TableEncoder
 from privsynth.transforms.fakes import make_fakes
 from privsynth.transforms.inspection import name_identifiers
-from privsynth.transforms.predicates import as_predicate
+from privsynth.transforms.predicates import Predicate, as_predicate
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import Persons, with_unit
 
@@ -99,7 +99,8 @@ class Synthesizer(BaseEstimator):
             When a parameter or the table is unusable; the message says what to change.
         """
         self._check_parameters()
-        frame, arrow = to_native(as_frame(X, y))
+        frame, numbers = to_text_names(as_frame(X, y))
+        frame, arrow = to_native(frame)
         declared = as_schema(self.schema)
         schema = resolve_schema(declared, frame)
         ruled = {name for rule in schema.rules for name in rule.columns}
@@ -137,7 +138,7 @@ class Synthesizer(BaseEstimator):
         self.schema_ = schema
         self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
         self.__dict__.pop("_cached_sampler", None)
-        self.arrow_ = arrow
+        self.arrow_, self.numbers_ = arrow, numbers
         self._set_features(len(self.columns_) - (y is not None))
         return self
 
@@ -173,11 +174,12 @@ class Synthesizer(BaseEstimator):
         self._check_fitted()
         rng = as_generator(random_state)
         if isinstance(conditions, pd.DataFrame):
+            conditions = to_text_names(conditions)[0] if self.numbers_ else conditions
             return self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
         n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
         if conditions is not None and not isinstance(conditions, Mapping):
             raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
-        predicates = {name: as_predicate(name, wanted) for name, wanted in (conditions or {}).items()}
+        predicates = self._predicates(conditions or {})
         return self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
 
     def condition_probability(self, conditions: Mapping[str, Any]) -> float:
@@ -191,7 +193,7 @@ class Synthesizer(BaseEstimator):
             As `sample`; and for a column that a formula computes.
         """
         self._check_fitted()
-        predicates = {name: as_predicate(name, wanted) for name, wanted in conditions.items()}
+        predicates = self._predicates(conditions)
         return self._sampler.probability(predicates)
 
     def save(self, path: str | Path) -> None:
@@ -213,6 +215,7 @@ class Synthesizer(BaseEstimator):
                 "schema": self.schema_.to_json(),
                 "columns": self.columns_,
                 "arrow": self.arrow_,
+                "numbers": self.numbers_,
                 "n_features": self.n_features_in_,
                 "encoder": self.encoder_.to_dict(),
                 "persons": None if self.persons_ is None else self.persons_.to_dict(),
@@ -232,6 +235,7 @@ class Synthesizer(BaseEstimator):
             self = cls(**parameters)
             self.columns_ = {str(k): str(v) for k, v in data["columns"].items()}
             self.arrow_ = {str(k): str(v) for k, v in data.get("arrow", {}).items()}
+            self.numbers_ = {str(k): int(v) for k, v in data.get("numbers", {}).items()}
             self.schema_ = Schema.from_json(data["schema"])
             self.encoder_ = TableEncoder.from_dict(data["encoder"])
             self.certificate_ = Certificate.from_dict(data["certificate"])
@@ -278,6 +282,11 @@ class Synthesizer(BaseEstimator):
             self._cached_sampler = Sampler(self._mixture_of(), self.encoder_, Reshape(self.schema_), self.columns_)
         return self._cached_sampler
 
+    def _predicates(self, conditions: Mapping[Any, Any]) -> dict[str, Predicate]:
+        """Read conditions; columns that are numbered in the table may be named by their numbers."""
+        names = {number: name for name, number in self.numbers_.items()}
+        return {names.get(name, name): as_predicate(name, wanted) for name, wanted in conditions.items()}
+
     def _own_budget(self, ledger: Ledger | None) -> Budget:
         """Return this fit's total: delta defaults to 1e-5, or to the ledger's in proportion to epsilon."""
         if self.delta is not None or ledger is None or self.epsilon is None:
@@ -305,7 +314,8 @@ class Synthesizer(BaseEstimator):
         for name, declared in self.schema_.items():
             if isinstance(declared, Identifier):
                 sample[name] = self._keys(name, declared, len(sample), rng)
-        return from_native(sample[list(self.columns_)], self.arrow_)
+        sample = from_native(sample[list(self.columns_)], self.arrow_)
+        return sample.rename(columns=self.numbers_) if self.numbers_ else sample
 
     def _keys(self, name: str, declared: Identifier, n_rows: int, rng: np.random.Generator) -> pd.Series:
         """Make up keys; those of persons repeat as often as persons have rows."""

@@ -187,8 +187,8 @@ class CTGAN(Synthesizer):
             )  # fmt: skip
         if not isinstance(self.condition_columns, (list, tuple, type(None))):
             raise parameter_error("CTGAN", "condition_columns", "a list of column names", self.condition_columns)
-        named = [("condition_columns", name) for name in self.condition_columns or []]
-        for parameter, name in [*named, *([("target", self.target)] if self.target is not None else [])]:
+        named = [("condition_columns", name) for name in _listed(self.condition_columns)]
+        for parameter, name in [*named, *(("target", name) for name in _listed([self.target]) if name is not None)]:
             if not isinstance(name, str) or name not in schema:
                 raise parameter_error("CTGAN", parameter, f"among the columns {list(schema)}", name)
             if isinstance(schema[name], Identifier):
@@ -198,7 +198,7 @@ class CTGAN(Synthesizer):
                 raise parameter_error("CTGAN", parameter, "a column that is learned, not computed", name, remedy)
 
     def _modelled_anyway(self) -> set[str]:
-        named = [*_listed(self.condition_columns), self.target]
+        named = [*_listed(self.condition_columns), *_listed([self.target])]
         return {name for name in named if isinstance(name, str)}
 
     def _learn(
@@ -300,8 +300,8 @@ class CTGAN(Synthesizer):
 
     def _conditioned(self, reshape: Reshape) -> tuple[str | None, list[str]]:
         """Return the learned columns behind the target, or first condition column, and behind all condition columns."""
-        conditions = [reshape.place(name) or name for name in self.condition_columns or []]
-        target = None if self.target is None else reshape.place(self.target)
+        conditions = [reshape.place(name) or name for name in _listed(self.condition_columns)]
+        target = None if self.target is None else reshape.place(_listed([self.target])[0])
         return target or (conditions[0] if conditions else None), conditions
 
     def _roles(self, reshape: Reshape, layout: Layout) -> tuple[int | None, list[int]]:
@@ -381,8 +381,8 @@ class CTGAN(Synthesizer):
 
 
 def _listed(names: Any) -> list[Any]:
-    """Return a parameter that ought to be a list as one; `_check_columns` refuses what is none."""
-    return list(names) if isinstance(names, (list, tuple)) else []
+    """Return column names, numbers as text; nothing where `names` is no list: `_check_columns` refuses that."""
+    return [str(name) if type(name) is int else name for name in names] if isinstance(names, (list, tuple)) else []
 
 
 @contextlib.contextmanager

@@ -35,7 +35,12 @@ UNREAD = {
     "one row": ({}, FRAME[:1], DataError, ["one row", "needs two"]),
     "no columns": ({}, FRAME[[]], DataError, ["no columns", "at least one"]),
     "twice": ({}, TWICE, DataError, ["['a']", "more than once", "Rename"]),
-    "numbered": ({}, pd.DataFrame(np.eye(3)), DataError, ["[0, 1, 2]", "astype(str)"]),
+    "named by fractions": (
+        {},
+        pd.DataFrame(np.eye(3), columns=[0.5, 1, 2]),
+        DataError,
+        ["[0.5, 1.0, 2.0]", "astype(str)"],
+    ),
     "no table": ({}, [[1, 2]], DataError, ["list", "pd.DataFrame"]),
     "complex": ({}, pd.DataFrame({"z": [1j, 2j]}), SchemaError, ["'z'", "complex128", "Complex", "Convert"]),
     "lists": (
