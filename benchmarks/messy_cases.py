@@ -98,7 +98,7 @@ def summary(store: dict[str, Any]) -> list[str]:
     lines = ["| case | peers | privsynth |", "|---|---|---|"]
     for case in CASES:
         results = store["runs"].get(case.name, {})
-        lines.append(f"| {case.name} | {grouped(results, names)} | {cell(results.get('privsynth'))} |")
+        lines.append(f"| {case.name} | {grouped(results, names)} | {cell(results.get('privsynth'), most=4)} |")
     counts = {
         name: Counter(verdict(store["runs"].get(case.name, {}).get(name)) for case in CASES)
         for name in store["synthesizers"]
@@ -117,14 +117,16 @@ def summary(store: dict[str, Any]) -> list[str]:
     return [*lines, "", *(f"Not run: {name}: {why}." for name, why in NOT_RUN.items())]
 
 
-def cell(result: dict[str, Any] | None) -> str:
-    """Return one result in full: the error or all findings."""
+def cell(result: dict[str, Any] | None, *, most: int = 1000) -> str:
+    """Return one result: the error, or its findings up to `most`."""
     if result is None:
         return "not run"
     if result["outcome"] != "runs":
         text = str(result["outcome"])
         return clean(text if len(text) <= LONG else text[:LONG] + " ...")
-    return "; ".join(map(clean, result["findings"])) or "right"
+    findings = result["findings"]
+    more = [f"and {len(findings) - most} more"] if len(findings) > most else []
+    return "; ".join([*map(clean, findings[:most]), *more]) or "right"
 
 
 def clean(text: str) -> str:
