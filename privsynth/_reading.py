@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ def read_numbers(series: pd.Series, column: Column | None = None) -> FloatArray:
     """
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(object)
-    if pd.api.types.is_object_dtype(series.dtype) or isinstance(series.dtype, pd.StringDtype):
+    if is_text_or_objects(series.dtype):
         series = _parsed(series, column)
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
         naive = series.dt.tz_convert("UTC").dt.tz_localize(None) if series.dt.tz is not None else series
@@ -78,18 +80,61 @@ def as_part(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def distinct_cells(series: pd.Series, key: Callable[[Any], Any]) -> tuple[npt.NDArray[np.int64], list[Any]]:
+    """Return the code of each cell, shape (n_rows,), and the keys they stand for; missing is -1.
+
+    A cell's key is a function of that cell alone. `pd.factorize` would take texts for equal that differ after a NUL
+    character, and 1 for True, and keep whichever comes first: one row could then rename, or unread, many others.
+    """
+    place: dict[Any, int] = {}
+    cells = series.to_numpy(dtype=object)
+    codes = [-1 if is_missing(cell) else place.setdefault(key(cell), len(place)) for cell in cells]
+    return np.array(codes, dtype=np.int64), list(place)
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether an object is no value; unlike `pd.isna` it takes signalling NaNs of Decimal for what they are."""
+    if isinstance(cell, str):
+        return False
+    if isinstance(cell, (float, np.floating)):
+        return bool(cell != cell)
+    if isinstance(cell, Decimal):
+        return cell.is_nan()
+    if isinstance(cell, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(cell))
+    return cell is None or cell is pd.NA or cell is pd.NaT
+
+
+def is_text_or_objects(dtype: Any) -> bool:
+    """Whether cells of a data type are Python objects to pandas: text, and anything mixed."""
+    return pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
+
+
 def combination_codes(series: pd.Series) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Return the code of each value, shape (n_rows,), and the values; missing is the last, None."""
-    try:
-        codes, levels = pd.factorize(series.astype(object) if isinstance(series.dtype, pd.CategoricalDtype) else series)
-    except TypeError as error:
-        raise DataError(
-            f"Column {series.name!r} holds values that are no levels (lists, dicts, ...). Turn them into strings, "
-            "or drop the column."
-        ) from error
-    values = [as_part(v) for v in levels]
-    values = [v if isinstance(v, SCALARS) else str(v) for v in values]
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(object)
+    if is_text_or_objects(series.dtype):
+        try:
+            codes, keys = distinct_cells(series, _part_key)
+        except TypeError as error:
+            raise DataError(
+                f"Column {series.name!r} holds values that are no levels (lists, dicts, ...). Turn them into strings, "
+                "or drop the column."
+            ) from error
+        values = [value for _, value in keys]
+    else:
+        codes, levels = pd.factorize(series)
+        values = [_part_key(v)[1] for v in levels]
     return np.where(codes < 0, len(values), codes).astype(np.int64), [*values, None]
+
+
+def _part_key(value: Any) -> tuple[bool, Any]:
+    """Return what tells parts of combinations apart: True is not 1, and 1.0 is."""
+    part = as_part(value)
+    if isinstance(part, (list, dict, set)):
+        raise TypeError("no level")
+    return isinstance(part, bool), part if isinstance(part, SCALARS) else str(part)
 
 
 def seen_as_utc(text: str) -> pd.Timestamp:
@@ -118,34 +163,37 @@ def _seconds(times: Any) -> FloatArray:
 
 
 def _parsed(series: pd.Series, column: Column | None) -> pd.Series:
-    """Read text and objects, each distinct value once; what cannot be read is missing."""
-    codes, levels = pd.factorize(series)
-    distinct = pd.Series(levels, dtype=object)
+    """Read text and objects, each cell on its own (equal texts once); what cannot be read is missing."""
+    codes, cells = distinct_cells(series, lambda cell: cell if type(cell) is str else _Only(cell))
+    distinct = [cell.cell if isinstance(cell, _Only) else cell for cell in cells]
     if isinstance(column, Datetime):
-        numbers = _dates(distinct, column.format)
+        values = _dates(distinct, column.format)
     else:
-        numbers = pd.to_numeric(distinct.map(_plain), errors="coerce").astype("float64")
-        if column is None and len(distinct) and numbers.isna().all():
-            numbers = _dates(distinct, None)
-    padded = np.append(read_numbers(numbers), np.nan)
-    return pd.Series(padded[codes])
+        values = np.array([_float(cell) for cell in distinct], dtype=np.float64)
+        if column is None and len(distinct) and not np.isfinite(values).any():
+            values = _dates(distinct, None)
+    return pd.Series(np.append(values, np.nan)[codes])
 
 
-def _plain(value: Any) -> Any:
-    """Return Decimals and booleans as floats, and numbers and text as they are."""
-    return value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else _float(value)
+class _Only:
+    """A cell that is equal to no other, whatever it thinks itself."""
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, (date, datetime)):
+    """Return a number, or a text of ASCII digits that is one, as a float; NaN for anything else."""
+    if isinstance(value, (date, datetime)) or (isinstance(value, str) and ("_" in value or not value.isascii())):
         return np.nan
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, ArithmeticError):
         return np.nan
 
 
-def _dates(values: pd.Series, written: str | None) -> pd.Series:
+def _dates(values: list[Any], written: str | None) -> FloatArray:
     iso = written is None or written == "date"
-    read = pd.to_datetime(values, format="ISO8601" if iso else written, errors="coerce", utc=True)
-    return read.dt.tz_localize(None)
+    cells = pd.Series(values, dtype=object)
+    read = pd.to_datetime(cells, format="ISO8601" if iso else written, errors="coerce", utc=True)
+    return _seconds(read.dt.tz_localize(None).to_numpy())

@@ -43,6 +43,8 @@ def make_frame():
             "city": rng.choice(["Ulm", "Bonn", "Kiel"], n, p=[0.5, 0.3, 0.2]),
             "plan": pd.Categorical(rng.choice(["a", "b"], n), categories=["a", "b", "gold"]),
             "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**7, n), unit="s"),
+            "branch": pd.Series(rng.choice(["north", "south"], n), dtype="string"),
+            "fee": rng.choice(["12.50", "3.00", "4.75"], n),
             "kind": rng.choice(["no", "yes"], n, p=[0.8, 0.2]),
         }
     )
@@ -50,7 +52,7 @@ def make_frame():
 
 ORDINARY = {
     "id": "person-new", "amount": 20.0, "score": 0.1, "age": 40, "city": "Ulm", "plan": "a",
-    "when": pd.Timestamp("2024-02-01"), "kind": "no",
+    "when": pd.Timestamp("2024-02-01"), "branch": "north", "fee": "3.00", "kind": "no",
 }  # fmt: skip
 NEIGHBOURS = {
     "ordinary": {},
@@ -64,17 +66,21 @@ NEIGHBOURS = {
         "city": None,
         "plan": None,
         "when": pd.NaT,
+        "branch": None,
+        "fee": None,
         "kind": None,
     },
     "undeclared level": {"kind": "maybe", "age": -5},
+    "first timestamp": {"when": pd.Timestamp("2023-12-31 23:59:59")},
+    "text after a NUL": {"city": "Ulm\0secret", "branch": "north\0secret", "fee": "12.50\0"},
 }
 
 
-def neighbour(frame, kind):
+def neighbour(frame, kind, *, first=False):
     row = pd.DataFrame([{**ORDINARY, **NEIGHBOURS[kind]}])
     row["plan"] = pd.Categorical(row["plan"], categories=frame["plan"].cat.categories)
     row = row.astype({name: dtype for name, dtype in frame.dtypes.items() if dtype != row[name].dtype})
-    return pd.concat([frame, row], ignore_index=True)
+    return pd.concat([row, frame] if first else [frame, row], ignore_index=True)
 
 
 @dataclass
@@ -178,6 +184,7 @@ def fit(frame, recording, folder, cls=Recorded, **parameters):
             "schema": {
                 "id": Identifier(),
                 "age": Continuous(0, 120),
+                "fee": Continuous(form="text", decimals=2),
                 "kind": Categorical(("no", "yes", "rare")),
             },
             "critic": "both",
@@ -263,6 +270,21 @@ def test_one_row_moves_no_call_by_more_than_its_sensitivity(first, tmp_path, kin
     assert again == saved
     moved = {a.label for a, b in zip(before.calls, after.calls, strict=True) if distance(a, b) > 0}
     assert moved >= {"size", "1-way counts", "columns by class", "pairs by class"}  # the row was read at all
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    recording = Recording()
+    return recording, fit(make_frame(), recording, tmp_path_factory.mktemp("measured"), critic="measured")
+
+
+@pytest.mark.parametrize("kind", NEIGHBOURS)
+def test_nor_does_a_row_put_before_all_others(measured, tmp_path, kind):
+    before, saved = measured
+    after = Recording(model=before)
+    again = fit(neighbour(make_frame(), kind, first=True), after, tmp_path, critic="measured")
+    assert excesses(before, after) == set()
+    assert again == saved
 
 
 def test_new_keys_are_singletons_at_most_one_a_histogram(first, tmp_path):

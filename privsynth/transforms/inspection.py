@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth._reading import read_numbers
+from privsynth._reading import distinct_cells, read_numbers
 from privsynth.errors import PrivsynthWarning
 from privsynth.kinds import Categorical, Continuous, Datetime, Identifier
 from privsynth.privacy.mechanisms import Mechanisms
@@ -149,7 +149,7 @@ def _count(series: pd.Series, question: Question) -> IntArray:
 
 def _n_distinct(series: pd.Series) -> int:
     """Count distinct cells as they are written: another row adds one at most."""
-    return int(pd.unique(series.dropna().astype(str)).size)
+    return len(distinct_cells(series, str)[1])
 
 
 def _conclude(name: str, column: Any, question: Question, noisy: FloatArray, noise: float, kept: bool) -> Any:

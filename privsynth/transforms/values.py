@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth._reading import read_numbers, whole_seconds
+from privsynth._reading import distinct_cells, is_text_or_objects, read_numbers, whole_seconds
 from privsynth.errors import ConditionError
 from privsynth.kinds import Continuous, Datetime
 from privsynth.transforms.cells import FloatArray, IntArray
@@ -126,20 +126,12 @@ def to_levels(series: pd.Series) -> tuple[IntArray, list[Any]]:
     In a column of Python objects 1 and 1.0 are one level, the whole number, and True is another: whatever the
     order of the rows, the levels are the same.
     """
-    if not isinstance(series.dtype, pd.CategoricalDtype) and pd.api.types.is_object_dtype(series.dtype):
-        return _object_levels(series)
+    if is_text_or_objects(series.dtype):
+        codes, keys = distinct_cells(series, level_key)
+        return codes, [level for _, level in keys]
     codes, uniques = pd.factorize(series)
     levels = [v.item() if isinstance(v, np.generic) else v for v in uniques]
     return codes.astype(np.int64), [v if isinstance(v, (str, bool, int, float)) else str(v) for v in levels]
-
-
-def _object_levels(series: pd.Series) -> tuple[IntArray, list[Any]]:
-    values, missing = series.to_numpy(dtype=object), series.isna().to_numpy()
-    place: dict[tuple[bool, Any], int] = {}
-    codes = np.full(len(values), -1, dtype=np.int64)
-    for row in np.flatnonzero(~missing):
-        codes[row] = place.setdefault(level_key(values[row]), len(place))
-    return codes, [level for _, level in place]
 
 
 def level_key(value: Any) -> tuple[bool, Any]:

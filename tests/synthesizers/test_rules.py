@@ -248,8 +248,8 @@ def samples_keep_the_rules(case, epsilon, data):
     conditions = {}
     for name in sorted(names):  # what a sampled row has, so that it can be
         value = sample[name].iloc[0]
-        dense = sample[name].dtype.kind in "fM" and not pd.isna(value)
-        width = 20 if sample[name].dtype.kind == "f" else pd.Timedelta(days=5)
+        dense = (sample[name].dtype.kind in "fM" or name == "twice") and not pd.isna(value)
+        width = pd.Timedelta(days=5) if sample[name].dtype.kind == "M" else 20
         conditions[name] = (value - width, value + width) if dense else value
     given_ = model.sample(150, conditions=conditions, random_state=1)
     assert len(given_) == 150
