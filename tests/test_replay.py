@@ -341,7 +341,7 @@ class Leaking(Recorded):
 
     def _learn(self, frame, schema, undeclared, budget, mechanisms):
         learned = super()._learn(frame, schema, undeclared, budget, mechanisms)
-        self.history_.fake_accuracy.append(float(len(frame)))
+        learned["history_"].fake_accuracy.append(float(len(frame)))
         return learned
 
 

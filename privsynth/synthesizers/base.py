@@ -23,6 +23,7 @@ from privsynth.errors import (
     ConditionError,
     DataError,
     NotFittedError,
+    ParameterError,
     PrivacyError,
     PrivsynthError,
     PrivsynthWarning,
@@ -121,21 +122,24 @@ class Synthesizer(BaseEstimator):
         unit = Unit(schema.privacy_unit).name
         entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta, unit=unit)
         try:
-            schema = self._learn(frame, schema, undeclared, budget, mechanisms)
+            learned = self._learn(frame, schema, undeclared, budget, mechanisms)
             mechanisms.forfeit()
-            self.certificate_ = Certificate.of(mechanisms, delta=budget.delta)
-            if self.certificate_.private and self.certificate_.epsilon > asked * (1 + 1e-6):
+            certificate = Certificate.of(mechanisms, delta=budget.delta)
+            if certificate.private and certificate.epsilon > asked * (1 + 1e-6):
                 raise PrivacyError(
-                    f"The fit cost epsilon={self.certificate_.epsilon:.6g}, more than the {asked:.6g} asked for. "
+                    f"The fit cost epsilon={certificate.epsilon:.6g}, more than the {asked:.6g} asked for. "
                     "This is a defect of privsynth: please report it."
                 )
-        finally:
-            # All or, before anything but rows (and rows per person) were counted, that: see Mechanisms.forfeit.
+        except ParameterError:  # the plan found the budget hopeless, from the row count (and rows per person)
             counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
             pure = all(isinstance(charge.event, PureDP) for charge in mechanisms.charges)
             ledger.settle(entry, epsilon=min(asked, counted) if pure else asked, delta=0.0 if pure else budget.delta)
-        self.ledger_ = ledger
-        self.schema_ = schema
+            raise
+        except BaseException:  # whatever it was may depend on rows: all is spent
+            ledger.settle(entry, epsilon=asked, delta=budget.delta)
+            raise
+        ledger.settle(entry, epsilon=asked, delta=budget.delta)
+        self.__dict__.update(learned, ledger_=ledger, certificate_=certificate)  # a fit that fails leaves no model
         self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
         self.__dict__.pop("_cached_sampler", None)
         self.arrow_, self.numbers_ = arrow, numbers
@@ -343,8 +347,11 @@ class Synthesizer(BaseEstimator):
     @abstractmethod
     def _learn(
         self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
-    ) -> Schema:
-        """Spend the budget; return the schema with what was found out of the `undeclared` columns."""
+    ) -> dict[str, Any]:
+        """Spend the budget; return what is kept as attributes, the schema with what was found out included.
+
+        Nothing is to be set on `self`: a fit that fails, or costs more than was asked, must leave no model.
+        """
 
     @abstractmethod
     def _mixture_of(self) -> Mixture: ...

@@ -156,9 +156,7 @@ class CTGAN(Synthesizer):
             check_real("CTGAN", "epsilon", self.epsilon, low=0, low_open=True, high=30, remedy=remedy)
         if self.delta is not None:
             remedy = "Use a value well below 1/rows, such as 1e-5."
-            check_real(
-                "CTGAN", "delta", self.delta, low=0, low_open=True, high=1, high_open=True, remedy=remedy
-            )  # fmt: skip
+            check_real("CTGAN", "delta", self.delta, low=0, low_open=True, high=1, high_open=True, remedy=remedy)
         check_choice("CTGAN", "critic", self.critic, ("auto", "both", "measured", "neural"))
         check_int("CTGAN", "steps", self.steps, low=1)
         check_int("CTGAN", "discriminator_steps", self.discriminator_steps, low=1)
@@ -203,7 +201,7 @@ class CTGAN(Synthesizer):
 
     def _learn(
         self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
-    ) -> Schema:
+    ) -> dict[str, Any]:
         """Spend the budget: rows per person, row count, encoder, measured tables, DP-SGD, final choice."""
         rng = as_generator(self.random_state, "CTGAN")
         frame, persons = limit_rows(frame, schema, budget, mechanisms)
@@ -257,9 +255,10 @@ class CTGAN(Synthesizer):
                 self._train_neural(trainer, codes, plan, mechanisms, rng)
         if budget.is_private:
             mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
-        self.encoder_, self.plan_, self.history_ = encoder, plan, trainer.history
-        self.generator_, self.pool_, self._split, self.persons_ = generator.cpu(), pool, split, persons
-        return schema
+        return {
+            "schema_": schema, "persons_": persons, "encoder_": encoder, "plan_": plan, "history_": trainer.history,
+            "generator_": generator.cpu(), "pool_": pool, "_split": split,
+        }  # fmt: skip
 
     def _train_neural(
         self, trainer: Trainer, codes: IntArray, plan: Plan, mechanisms: Mechanisms, rng: np.random.Generator
