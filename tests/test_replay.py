@@ -18,6 +18,7 @@ from privsynth import CTGAN
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise
 from privsynth.schema import Categorical, Continuous, Identifier
+from privsynth.synthesizers import ctgan
 from privsynth.training import choice, measure, plan, private
 from privsynth.transforms import encoder
 
@@ -369,28 +370,35 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
 
 
 class Forgetful(Recorded):
-    """Overwrites the frame and the encoded rows once the last release is made."""
+    """Overwrites the frame and the encoded rows once `last` of its functions has returned."""
+
+    last = "measure"
 
     def _learn(self, frame, schema, undeclared, budget, mechanisms):
         def forget(*args, **kwargs):
-            measurements = original(*args, **kwargs)
+            result = original(*args, **kwargs)
             args[0][:] = 0  # the codes
             for name in frame.columns:
                 frame[name] = frame[name].take(np.zeros(len(frame), dtype=int)).to_numpy()
                 frame[name] = frame[name].astype(dtypes[name])
-            return measurements
+            return result
 
-        original, dtypes = measure.measure, frame.dtypes
+        original, dtypes = getattr(ctgan, self.last), frame.dtypes
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("privsynth.synthesizers.ctgan.measure", forget)
+            patch.setattr(ctgan, self.last, forget)
             return super()._learn(frame, schema, undeclared, budget, mechanisms)
 
 
-Forgetful.__name__ = "CTGAN"
+class ForgetfulAtLast(Forgetful):
+    last = "choose_model"
 
 
-def test_after_the_last_release_the_rows_are_not_read(tmp_path):
-    saved = [fit(make_frame(), Recording(), tmp_path, cls=cls, critic="measured") for cls in (Recorded, Forgetful)]
+Forgetful.__name__ = ForgetfulAtLast.__name__ = "CTGAN"
+
+
+@pytest.mark.parametrize(("critic", "cls"), [("measured", Forgetful), ("both", ForgetfulAtLast)])
+def test_after_the_last_release_the_rows_are_not_read(tmp_path, critic, cls):
+    saved = [fit(make_frame(), Recording(), tmp_path, cls=c, critic=critic) for c in (Recorded, cls)]
     assert saved[0] == saved[1]
 
 
