@@ -30,6 +30,7 @@ MARGIN = 1e-5  # left unspent, so that another accountant's rounding stays below
 _GATES = ((0.02, 50.0), (0.05, 25.0))
 _CLEAR = 1 / 40  # what discoveries strive for: noise of a count as a share of the rows
 _MOST_SHARE = 0.25  # of a discovery in a small table
+_SMALL = 0.01  # of the budget: what one release of all columns would need to be as clear as that
 _DROWNED = 1 / 20  # tables of two columns with more noise than this share of the rows a cell are left out
 _WEAK = 0.05  # above this share of the rows, the noise of a 1-way count is worth a warning
 _FEW_ROWS = 100.0  # what a table is taken to have at least: a smaller one is learned badly rather than refused
@@ -237,15 +238,16 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
     that noise would drown are left out.
     """
     asked = request.discoveries
-    shares = {ONE_WAY: 10.0}
+    small = request.n_columns / (_CLEAR * signal) ** 2 > _SMALL
+    shares = {ONE_WAY: 10.0 if small else 5.0}
     if asked[INSPECTION]:
         shares[INSPECTION] = 2.0
     if asked[BOUNDS]:
         shares[BOUNDS] = 3.0
     if asked[VALUES]:
-        shares[VALUES] = 5.0
-    small = asked["leaves"] / (_CLEAR * signal) ** 2 > _MOST_SHARE
-    if asked["leaves"] and small:
+        shares[VALUES] = 5.0 if small else 15.0
+    coarse = asked["leaves"] / (_CLEAR * signal) ** 2 > _MOST_SHARE
+    if asked["leaves"] and coarse:
         shares[ROUNDS[0]] = 5.0
     elif asked["leaves"]:
         shares.update({label: 3.5 / len(ROUNDS) for label in ROUNDS})

@@ -189,8 +189,8 @@ def test_small_tables_are_planned_for_what_they_can_show():
     small, large = (labelled(allot(small_request(), Budget(1.0), n)[1]) for n in (200, 20_000))
     assert not small.keys() & {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION}
     assert {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS} <= large.keys()
-    for label in (BOUNDS, VALUES):
-        assert small[label].mu > 1.5 * large[label].mu
+    for label, more in ((BOUNDS, 1.5), (VALUES, 1.2)):
+        assert small[label].mu > more * large[label].mu
 
 
 def test_a_weak_signal_is_told_with_numbers_and_a_remedy():
