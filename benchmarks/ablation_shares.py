@@ -60,7 +60,7 @@ def main() -> None:
     notes = [
         "Nothing declared, delta 1e-5, 80/20 split seed 0; target and condition: income (Adult), cardio; "
         f"medians of {options.seeds} seeds.",
-        "Shares are of mu^2, beside columns by class 20, pairs by class 50, selection 6, bounds 3, leaves 3.5, forms 2.",
+        "Shares are of mu^2; beside them: columns by class 20, pairs by class 50, selection 6, leaves 3.5, forms 2.",
     ]
     write_table("ablation_shares", "What of the budget goes to levels and to 1-way counts", rows, notes)
 

@@ -34,7 +34,7 @@ _YEAR = 31_556_952.0  # seconds, on average
 _FIRST_TIME, _LAST_TIME = -62_135_596_800.0, 253_402_300_800.0  # the years 1 to 9999
 _BRANCHES = 8
 _MAX_LEAVES = 512
-_FALSE_BINS = 0.02
+_FALSE_BINS = 0.002
 
 
 @dataclass(frozen=True)
