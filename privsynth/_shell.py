@@ -161,6 +161,15 @@ def open_ledger(path: Path | None, epsilon: float | None, delta: float | None) -
     return Ledger(Budget(epsilon, delta), path=path)
 
 
+def check_left(ledger: Ledger | None, epsilon: float | None, delta: float | None) -> None:
+    """Refuse what the ledger has no room for before the table is opened; the reservation decides all the same."""
+    if ledger is None:
+        return
+    if delta is None:
+        _ = ledger.remaining  # raises where nothing is left to take a share of
+    ledger.check("This fit", epsilon=math.inf if epsilon is None else epsilon, delta=delta or 0.0)
+
+
 def describe(column: ColumnTransform) -> str:
     """Say in a line what a column was learned to be."""
     missing = ", or missing" if column.null else ""

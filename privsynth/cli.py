@@ -20,6 +20,7 @@ from privsynth._files import check_output, write_report, write_text
 from privsynth._shell import (
     Commands,
     check_budget,
+    check_left,
     declared_schema,
     describe,
     ledger_text,
@@ -211,6 +212,7 @@ def fit(
     check_budget(epsilon, delta)
     declared = declared_schema(schema, privacy_unit, max_rows_per_unit)
     book = open_ledger(ledger, ledger_epsilon, ledger_delta)
+    check_left(book, None if no_privacy else epsilon, delta)
     start = time.monotonic()
     frame = parse_declared(read_table(data), declared)
     model = CTGAN(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from privsynth import Ledger
+from privsynth import Budget, Ledger
 from privsynth.cli import app
 from privsynth.datasets import make_transactions
 
@@ -280,6 +280,20 @@ def test_no_permission_to_write(folder, tmp_path):
     assert_refused(result, "permission denied")
 
 
+def test_an_overdraft_is_refused_before_the_table_is_opened(tmp_path):
+    """The table is no CSV: reading it would be told of, as it is by the twin that has the budget."""
+    (tmp_path / "data.csv").write_bytes(b"\0" * 100)
+    path = tmp_path / "ledger.json"
+    Ledger(Budget(1.0, 1e-5), path=path).reserve("fit", epsilon=0.9, delta=9e-6)
+    fit = ("fit", tmp_path / "data.csv", "-o", tmp_path / "model", "--ledger", path)
+    assert_refused(run(*fit, "--epsilon", 0.2), "only epsilon=0.1, delta=1e-06 is left")
+    assert_refused(run(*fit, "--epsilon", 0.05, "--delta", 5e-6), "only epsilon=0.1, delta=1e-06 is left")
+    assert_refused(run(*fit, "--no-privacy"), "asks for epsilon=infinity")
+    assert_refused(run(*fit, "--epsilon", 0.1), "binary data")
+    Ledger.open(path).reserve("fit", epsilon=0.05, delta=1e-6)
+    assert_refused(run(*fit, "--epsilon", 0.05), "Nothing is left")
+
+
 def test_ledger_is_shared_until_it_is_spent(small, tmp_path):
     fit = ("fit", small, "--ledger", tmp_path / "ledger.json", *FAST)
     total = ("--ledger-epsilon", 1, "--ledger-delta", 1e-5)
@@ -363,7 +377,7 @@ def test_persons_are_protected_from_the_command_line(folder, visits):
     assert "Rows learned from: at most 3 of each 'person', as declared" in result.stdout
     assert run("sample", model, "-n", 1000, "-o", folder / "persons.csv").exit_code == 0
     sizes = pd.read_csv(folder / "persons.csv")["person"].value_counts()
-    assert 3 < sizes.mean() < 9
+    assert 3 < sizes.mean() < 30  # 5 in the table; noise can feign a few persons of many rows
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ DOORS = {
     "jinja2": ("report",),
     "typer": ("cli", "_shell"),
     "faker": ("transforms.fakes",),
-    "filelock": ("privacy.ledger",),
+    "filelock": ("privacy._ledger_file",),
 }
 BANNED_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve")
 BANNED_CALLS = ("np.random.seed", "numpy.random.seed", "torch.manual_seed", "torch.cuda.manual_seed", "random.seed")

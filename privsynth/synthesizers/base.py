@@ -100,6 +100,11 @@ class Synthesizer(BaseEstimator):
             When a parameter or the table is unusable; the message says what to change.
         """
         self._check_parameters()
+        budget = self._own_budget(ledger)
+        ledger = Ledger(budget) if ledger is None else ledger
+        asked = math.inf if budget.epsilon is None else budget.epsilon
+        label = f"fit of {type(self).__name__}"
+        ledger.check(label, epsilon=asked, delta=budget.delta)
         frame, numbers = to_text_names(as_frame(X, y))
         frame, arrow = to_native(frame)
         declared = as_schema(self.schema)
@@ -109,9 +114,6 @@ class Synthesizer(BaseEstimator):
         schema = with_unit(name_identifiers(schema, frame.dtypes, undeclared - self._modelled_anyway()), frame)
         self._check_columns(schema)
         _refuse_nested(frame, schema)
-        budget = self._own_budget(ledger)
-        ledger = Ledger(budget) if ledger is None else ledger
-        asked = math.inf if budget.epsilon is None else budget.epsilon
         mechanisms = Mechanisms(self._noise_source(), private=budget.is_private)
         if not budget.is_private:
             warnings.warn(
@@ -120,30 +122,26 @@ class Synthesizer(BaseEstimator):
                 stacklevel=2,
             )
         unit = Unit(schema.privacy_unit).name
-        entry = ledger.reserve(f"fit of {type(self).__name__}", epsilon=asked, delta=budget.delta, unit=unit)
+        entry = ledger.reserve(label, epsilon=asked, delta=budget.delta, unit=unit)
+        self._forget()
         try:
-            learned = self._learn(frame, schema, undeclared, budget, mechanisms)
-            mechanisms.forfeit()
-            certificate = Certificate.of(mechanisms, delta=budget.delta)
-            if certificate.private and certificate.epsilon > asked * (1 + 1e-6):
-                raise PrivacyError(
-                    f"The fit cost epsilon={certificate.epsilon:.6g}, more than the {asked:.6g} asked for. "
-                    "This is a defect of privsynth: please report it."
-                )
-        except ParameterError:  # the plan found the budget hopeless, from the row count (and rows per person)
-            counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
-            pure = all(isinstance(charge.event, PureDP) for charge in mechanisms.charges)
-            ledger.settle(entry, epsilon=min(asked, counted) if pure else asked, delta=0.0 if pure else budget.delta)
+            cost = (asked, budget.delta)  # whatever it fails on may depend on rows: all is spent
+            try:
+                learned = self._learn(frame, schema, undeclared, budget, mechanisms)
+                certificate = self._certify(mechanisms, budget)
+            except ParameterError:  # the plan found the budget hopeless, from the row count (and rows per person)
+                if all(isinstance(charge.event, PureDP) for charge in mechanisms.charges):
+                    counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
+                    cost = (min(asked, counted), 0.0)
+                raise
+            finally:
+                ledger.settle(entry, epsilon=cost[0], delta=cost[1])
+            self.__dict__.update(learned, ledger_=ledger, certificate_=certificate, arrow_=arrow, numbers_=numbers)
+            self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+            self._set_features(len(self.columns_) - (y is not None))
+        except BaseException:
+            self._forget()  # half a model would be one that no certificate or ledger speaks of
             raise
-        except BaseException:  # whatever it was may depend on rows: all is spent
-            ledger.settle(entry, epsilon=asked, delta=budget.delta)
-            raise
-        ledger.settle(entry, epsilon=asked, delta=budget.delta)
-        self.__dict__.update(learned, ledger_=ledger, certificate_=certificate)  # a fit that fails leaves no model
-        self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
-        self.__dict__.pop("_cached_sampler", None)
-        self.arrow_, self.numbers_ = arrow, numbers
-        self._set_features(len(self.columns_) - (y is not None))
         return self
 
     def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
@@ -260,6 +258,23 @@ class Synthesizer(BaseEstimator):
                 f"{path} is no {cls.__name__} model ({type(error).__name__}: {error}). Get a fresh copy."
             ) from error
         return self
+
+    def _certify(self, mechanisms: Mechanisms, budget: Budget) -> Certificate:
+        """Write the certificate of a fit, which is for what was asked for, and check it against that."""
+        mechanisms.forfeit()
+        certificate = Certificate.of(mechanisms, delta=budget.delta)
+        asked = math.inf if budget.epsilon is None else budget.epsilon
+        if certificate.private and certificate.epsilon > asked * (1 + 1e-6):
+            raise PrivacyError(
+                f"The fit cost epsilon={certificate.epsilon:.6g}, more than the {asked:.6g} asked for. "
+                "This is a defect of privsynth: please report it."
+            )
+        return certificate
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit, or one that did not end, has learned: a model is of one fit or of none."""
+        for name in [name for name in vars(self) if name.endswith("_") or name in ("_cached_sampler", "_split")]:
+            delattr(self, name)
 
     def _set_features(self, n_features: int) -> None:
         """Say what was learned as scikit-learn does: of X, without a `y`."""

@@ -1,16 +1,26 @@
 """The ledger never overspends: not by floats, crashes, broken files, two objects or eight processes."""
 
+import contextlib
+import copy
 import json
 import math
 import multiprocessing
 import os
+import pickle
+import resource
 import signal
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 
+from privsynth import CTGAN
 from privsynth.errors import BudgetExceeded, ParameterError, PrivacyError, PrivsynthWarning
+from privsynth.privacy._ledger_file import LedgerFile
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.ledger import Ledger
 
@@ -210,6 +220,16 @@ BROKEN = {
     "spend of text": broken(lambda d: d["spends"][0].update(epsilon="little")),
     "no label": broken(lambda d: d["spends"][0].pop("label")),
     "not settled or not": broken(lambda d: d["spends"][0].pop("settled")),
+    "nan budget": broken(lambda d: d["budget"].update(epsilon=math.nan)),
+    "infinite budget": broken(lambda d: d["budget"].update(epsilon=math.inf)),
+    "a budget that reads as infinite": broken(lambda d: d["budget"].update(epsilon=777)).replace("777", "1e999"),
+    "a spend that reads as infinite": broken(lambda d: d["spends"][0].update(epsilon=777)).replace("777", "1e999"),
+    "a spend of 400 digits": broken(lambda d: d["spends"][0].update(epsilon=10**400)),
+    "a spend of 9999 digits": broken(lambda d: d["spends"][0].update(epsilon=777)).replace("777", "7" * 9999),
+    "a spend of truth": broken(lambda d: d["spends"][0].update(epsilon=True)),
+    "settled by word": broken(lambda d: d["spends"][0].update(settled="no")),
+    "100,000 deep": "[" * 100_000,
+    "spends are a number": broken(lambda d: d.update(spends=7)),
     "budget of zero": broken(lambda d: d["budget"].update(epsilon=0)),
 }
 
@@ -271,3 +291,287 @@ def test_entries_of_before_there_were_units_are_about_rows(path, recwarn):
     assert {spend.unit for spend in ledger.spends} == {"row"}
     ledger.reserve("fit", epsilon=0.1, delta=1e-6)
     assert not recwarn.list
+
+
+def test_a_ledger_is_kept_in_one_place_whatever_it_is_called(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    relative = Ledger(Budget(1.0, 1e-5), path="ledger.json")
+    (tmp_path / "link.json").symlink_to("ledger.json")  # leads nowhere yet
+    linked = Ledger(Budget(1.0, 1e-5), path="link.json")
+    monkeypatch.chdir("elsewhere")
+    relative.reserve("one", epsilon=0.6, delta=1e-6)
+    with pytest.raises(BudgetExceeded):
+        linked.reserve("two", epsilon=0.6, delta=1e-6)
+    linked.reserve("two", epsilon=0.3, delta=1e-6)
+    assert (tmp_path / "link.json").is_symlink()
+    assert relative.path == linked.path == (tmp_path / "ledger.json").resolve()
+    assert relative.spent == linked.spent == pytest.approx((0.9, 2e-6))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_two_hard_links_would_be_two_accounts(path):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+    os.link(path, path.with_name("other.json"))
+    for use in (lambda: ledger.reserve("fit", epsilon=0.1, delta=1e-6), lambda: Ledger.open(path)):
+        with pytest.raises(PrivacyError, match="2 names"):
+            use()
+
+
+@pytest.mark.parametrize("put_back", [None, "nothing spent", "older", "another of the same amounts"])
+def test_an_open_ledger_notices_that_its_file_is_gone_or_older(path, put_back):
+    ledger = Ledger(Budget(2.0, 1e-5), path=path)
+    ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+    older = path.read_text()
+    number = ledger.reserve("fit", epsilon=0.5, delta=1e-6)
+    path.unlink()
+    if put_back == "older":
+        path.write_text(older)
+    elif put_back == "nothing spent":
+        path.write_text(json.dumps({**json.loads(older), "spends": []}))
+    elif put_back is not None:
+        for epsilon in (0.1, 0.5):
+            Ledger(Budget(2.0, 1e-5), path=path).reserve("fit", epsilon=epsilon, delta=1e-6)
+    before = path.read_text() if put_back else None
+    for use in (
+        lambda: ledger.spends,
+        lambda: ledger.remaining,
+        lambda: ledger.reserve("fit", epsilon=0.1, delta=1e-6),
+        lambda: ledger.settle(number, epsilon=0.5, delta=1e-6),
+    ):
+        with pytest.raises(PrivacyError, match="lacks entries" if put_back else "is gone"):
+            use()
+    assert (path.read_text() if path.exists() else None) == before
+
+
+def test_entries_that_grew_or_were_opened_again_are_noticed(path):
+    ledger = Ledger(Budget(2.0, 1e-5), path=path)
+    ledger.settle(ledger.reserve("fit", epsilon=0.5, delta=1e-6), epsilon=0.4, delta=1e-6)
+    data = json.loads(path.read_text())
+    for change in ({"settled": False}, {"epsilon": 0.3}, {"label": "other"}):
+        path.write_text(json.dumps({**data, "spends": [{**data["spends"][0], **change}]}))
+        with pytest.raises(PrivacyError, match="lacks entries"):
+            _ = ledger.spends
+    path.write_text(json.dumps(data))
+    assert ledger.spent == (0.4, 1e-6)
+
+
+FAULTS = {"write": "fdopen", "sync": "fsync", "rename": "replace"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_cannot_be_written_is_not_granted(path, monkeypatch, fault, first):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    if not first:
+        ledger.reserve("fit", epsilon=0.3, delta=1e-6)
+    before = path.read_bytes() if path.exists() else None
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, FAULTS[fault], fail)
+        with pytest.raises(PrivacyError, match="No space left"):
+            ledger.reserve("fit", epsilon=0.3, delta=1e-6)
+    assert (path.read_bytes() if path.exists() else None) == before
+    assert len(ledger.spends) == (0 if first else 1)
+    ledger.reserve("fit", epsilon=0.3, delta=1e-6)
+    assert len(Ledger.open(path).spends) == (1 if first else 2)
+    assert not list(path.parent.glob("*.tmp"))
+
+
+def _reserve_on_a_full_disk(path, results):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40))
+    try:
+        Ledger(Budget(1.0, 1e-5), path=path).reserve("fit", epsilon=0.3, delta=1e-6)
+    except PrivacyError as error:
+        results.put(str(error))
+
+
+@needs_fork
+def test_a_full_disk_grants_nothing(path):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_reserve_on_a_full_disk, args=(path, results))
+    child.start()
+    assert "cannot be written" in results.get(timeout=60)
+    child.join()
+    assert not path.exists()
+
+
+def test_the_folder_is_synced_after_the_rename(path, monkeypatch):
+    """Order as a power cut needs it: text on the disk, then the name, then the name on the disk."""
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        kind = (
+            (lambda handle, *_: "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+            if name[0] == "f"
+            else (lambda *_: "")
+        )
+        monkeypatch.setattr(
+            os, name, lambda *a, real=real, kind=kind, name=name: (done.append(f"{name} {kind(*a)}".strip()), real(*a))
+        )
+    Ledger(Budget(1.0, 1e-5), path=path).reserve("fit", epsilon=0.3, delta=1e-6)
+    assert done == ["fsync file", "replace", "fsync folder"]
+
+
+def test_a_read_only_file_is_left_alone_and_permissions_stay(path):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o640)
+    ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o440)
+    with pytest.raises(PrivacyError, match="read-only"):
+        ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+    assert len(Ledger.open(path).spends) == 2
+
+
+def test_a_lock_that_is_not_to_be_had_is_an_error(path, monkeypatch):
+    monkeypatch.setattr("privsynth.privacy._ledger_file.PATIENCE", 0.05)
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    with LedgerFile(path).locked(), pytest.raises(PrivacyError, match=r"ledger\.json\.lock"):
+        ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+    ledger.reserve("fit", epsilon=0.1, delta=1e-6)
+
+
+class Slow(Ledger):
+    """Threads that have passed the check wait for a second one before they write."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.gate = threading.Barrier(2)
+        self.patience = 0.2
+
+    def _keep(self, spends):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.gate.wait(timeout=self.patience)
+        super()._keep(spends)
+
+
+class Unlocked(Slow):
+    """The planted fault."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.patience = 60
+
+    @contextlib.contextmanager
+    def _exclusive(self):
+        yield
+
+
+def granted_in_threads(ledger, n_threads=2):
+    def reserve(_):
+        try:
+            return ledger.reserve("fit", epsilon=0.6, delta=1e-6) is not None
+        except BudgetExceeded:
+            return False
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        return sum(pool.map(reserve, range(n_threads)))
+
+
+@pytest.mark.parametrize("kept", ["memory", "file"])
+def test_threads_that_share_an_object_share_its_budget(path, kept):
+    where = path if kept == "file" else None
+    assert granted_in_threads(Slow(Budget(1.0, 1e-5), path=where)) == 1
+
+
+def test_without_the_lock_they_would_not():
+    assert granted_in_threads(Unlocked(Budget(1.0, 1e-5))) == 2
+
+
+@pytest.mark.parametrize("kept", ["memory", "file"])
+def test_many_threads_never_overspend(path, kept):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path if kept == "file" else None)
+
+    def work(number):
+        with contextlib.suppress(BudgetExceeded):
+            entry = ledger.reserve(str(number), epsilon=0.05, delta=1e-7)
+            assert ledger.spent[0] <= 1.0 + 1e-9
+            ledger.settle(entry, epsilon=0.05, delta=1e-7)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    assert ledger.spent[0] == pytest.approx(1.0)
+    assert len({spend.id for spend in ledger.spends}) == len(ledger.spends) == 20
+    assert all(spend.settled for spend in ledger.spends)
+
+
+@pytest.mark.parametrize("kept", ["memory", "file"])
+def test_a_copy_is_the_same_account(path, kept):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path if kept == "file" else None)
+    model = CTGAN()
+    model.ledger_ = ledger
+    for same in (copy.copy(ledger), copy.deepcopy(ledger), clone(ledger, safe=False), copy.deepcopy(model).ledger_):
+        assert same is ledger
+    assert not hasattr(clone(model), "ledger_")
+
+
+def test_a_pickled_ledger_spends_through_its_file_only(path):
+    kept, memory = Ledger(Budget(1.0, 1e-5), path=path), Ledger(Budget(1.0, 1e-5))
+    for ledger in (kept, memory):
+        ledger.reserve("fit", epsilon=0.6, delta=1e-6)
+    again, record = (pickle.loads(pickle.dumps(ledger)) for ledger in (kept, memory))
+    with pytest.raises(BudgetExceeded):
+        again.reserve("fit", epsilon=0.6, delta=1e-6)
+    again.reserve("fit", epsilon=0.3, delta=1e-6)
+    assert kept.spent == again.spent == pytest.approx((0.9, 2e-6))
+    assert record.spent == memory.spent == (0.6, 1e-6)
+    for spend in (lambda: record.reserve("fit", epsilon=0.1, delta=1e-6), lambda: record.settle(0, epsilon=0, delta=0)):
+        with pytest.raises(PrivacyError, match="memory of another process"):
+            spend()
+    memory.reserve("fit", epsilon=0.1, delta=1e-6)
+
+
+def _reserve_in_a_child(ledger, results):
+    try:
+        results.put(ledger.reserve("fit", epsilon=0.3, delta=1e-6))
+    except PrivacyError as error:
+        results.put(type(error).__name__ + str(error))
+
+
+@needs_fork
+def test_a_forked_process_shares_the_file_and_not_the_memory(path):
+    """Forked while another thread holds the lock, which the child could never get."""
+    context = multiprocessing.get_context("fork")
+    for ledger in (Ledger(Budget(1.0, 1e-5), path=path), Ledger(Budget(1.0, 1e-5))):
+        results = context.Queue()
+        child = context.Process(target=_reserve_in_a_child, args=(ledger, results))
+        held, done = threading.Event(), threading.Event()
+
+        def hold(ledger=ledger, held=held, done=done):
+            with ledger._threads():
+                held.set()
+                done.wait(60)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(60)
+        child.start()
+        answer = results.get(timeout=60)
+        done.set()
+        thread.join()
+        child.join()
+        if ledger.path:
+            assert answer == 0
+            assert ledger.spent == (0.3, 1e-6)
+        else:
+            assert "memory of another process" in answer
+            assert ledger.spent == (0, 0)
+
+
+def test_checking_sets_nothing_aside(path):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    ledger.check("fit", epsilon=1.0, delta=1e-5)
+    with pytest.raises(BudgetExceeded, match=r"fit asks for epsilon=1\.1"):
+        ledger.check("fit", epsilon=1.1, delta=1e-6)
+    with pytest.raises(ParameterError):
+        ledger.check("fit", epsilon=math.nan, delta=1e-6)
+    assert not path.exists()
+    assert ledger.spends == ()
