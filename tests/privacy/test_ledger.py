@@ -122,6 +122,23 @@ def test_infinite_spends_are_kept_and_refused_by_private_budgets(path):
     private.reserve("private", epsilon=1.0, delta=1e-5)
 
 
+def test_a_write_never_touches_the_file_that_is_there(path):
+    """Whoever reads meanwhile reads all of the old file; a crash half-way leaves it."""
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    number = ledger.reserve("first", epsilon=0.1, delta=1e-6)
+    before = path.read_text()
+    for write in (
+        lambda: ledger.reserve("second", epsilon=0.2, delta=1e-6),
+        lambda: ledger.settle(number, epsilon=0.1, delta=1e-6),
+    ):
+        with path.open() as reader:
+            before = path.read_text()
+            write()
+            assert reader.read() == before
+        assert path.read_text() != before
+    assert Ledger.open(path).spent == pytest.approx((0.3, 2e-6))
+
+
 def _reserve_and_die(path):
     ledger = Ledger(Budget(1.0, 1e-5), path=path)
     number = ledger.reserve("fit", epsilon=0.6, delta=6e-6)
