@@ -1,12 +1,12 @@
 """The accountant against dp-accounting's PLD and RDP and Opacus's PRV: python benchmarks/accounting_grid.py.
 
-`--every 10` takes each tenth setting and writes nothing.  What is compared, by setting:
+`--every 10` takes each tenth setting and writes nothing. What is compared, by setting:
 
-* *composed*: everything but the pure-epsilon events, at the delta that failures leave. PLD composes the same: Gaussians,
-  Poisson-subsampled Gaussians, and for a pick of the exponential mechanism the pair of laws that attains its bound
-  (randomised response with half of eta, docs/privacy.md), so that no GDP conversion of ours is in it.
-  Rounded down, PLD is a lower bound of the least valid epsilon; with its losses rounded to the safe side by
-  connect-the-dots (Doroshenko et al. 2022), an upper one. Each takes the worse of adding and removing.
+* *composed*: everything but the pure-epsilon events, at the delta that failures leave. PLD composes the same:
+  Gaussians, Poisson-subsampled Gaussians, and for a pick of the exponential mechanism the pair of laws that attains
+  its bound (randomised response with half of eta, docs/privacy.md), so that no GDP conversion of ours is in it.
+  With losses rounded down, PLD is a lower bound of the least valid epsilon; rounded up, as connect-the-dots does
+  (Doroshenko et al. 2022), an upper one. Each takes the worse of adding and removing.
 * *total*: with the pure-epsilon events. Ours adds them, since later noise depends on their outcomes; PLD composes
   discrete Laplace noise as if it were fixed in advance, which no proof covers here: it shows what adding costs.
 """
@@ -16,8 +16,11 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import logging
 import math
+import statistics
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +32,7 @@ from dp_accounting.rdp import RdpAccountant
 from privsynth.privacy.accountant import epsilon_of, exponential_mu
 from privsynth.privacy.events import BoundedRange, Event, Failure, Gaussian, PureDP, SubsampledGaussian
 
+TOLERANCE = 1e-3  # how far PLD, rounded up in each loss, may lie above what is exact
 Training = tuple[float, float, int]  # noise multiplier, rate, steps
 Picks = tuple[tuple[float, int], ...]  # (eta, count)
 
@@ -169,9 +173,10 @@ def measure(setting: Setting) -> dict[str, Any]:
     # Rounding down costs up to an interval a composition: 0.2 % of epsilon in all.
     fine = min(1e-3, max(1e-5, 2e-3 * ours / steps))
     lower = compose_pld(setting, interval=fine, safe=False)
-    upper = compose_pld(setting, interval=max(fine, 1e-4), safe=True)
+    coarse = min(1e-4, max(1e-5, 1e-3 * ours))
+    upper = compose_pld(setting, interval=coarse, safe=True)
     removing, adding = (part.get_epsilon_for_delta(delta) for part in (upper._pmf_remove, upper._pmf_add))
-    everything = compose_pld(setting, interval=max(fine, 1e-4), safe=True, pure=True) if setting.pure else upper
+    everything = compose_pld(setting, interval=coarse, safe=True, pure=True) if setting.pure else upper
     return {
         "group": setting.group,
         "mu": setting.mu,
@@ -194,28 +199,33 @@ def measure(setting: Setting) -> dict[str, Any]:
 def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a line a claim: how many settings it is about, the worst, and whether it holds everywhere."""
     trained = [r for r in rows if r["training"]]
-    both = [r for r in rows if r["PRV"] is not None]
-    tested = [
-        ("ours / PLD's lower bound, at least 1", rows, lambda r: r["ours"] / r["PLD lower"], min, lambda v: v >= 1),
-        ("ours / PLD's upper bound, at least 0.999", rows, lambda r: r["ours"] / r["PLD upper"], min, lambda v: v >= 0.999),
-        ("ours / PLD's upper bound, at most 1.03", rows, lambda r: r["ours"] / r["PLD upper"], max, lambda v: v <= 1.03),
-        ("ours / PRV, at most 1.03", both, lambda r: r["ours"] / r["PRV"], max, lambda v: v <= 1.03),
-        ("ours / PRV, at least 0.97", both, lambda r: r["ours"] / r["PRV"], min, lambda v: v >= 0.97),
-        ("RDP / ours, at least 1", rows, lambda r: r["RDP"] / r["ours"], min, lambda v: v >= 1),
-        ("adding / removing (PLD), at most 1", trained, lambda r: r["adding"] / r["removing"], max, lambda v: v <= 1 + 1e-9),
-        ("total / PLD total, at least 1", rows, lambda r: r["total"] / r["PLD total"], min, lambda v: v >= 1 - 1e-3),
-    ]  # fmt: skip
+    upper = [(r["ours"] / r["PLD upper"], r) for r in rows]
+    gaussian = [pair for pair in upper if not pair[1]["picks"]]
+    picked = [pair for pair in upper if pair[1]["picks"]]
+    prv = [(r["ours"] / r["PRV"], r) for r in rows if r["PRV"] is not None]
+    tested: list[tuple[str, list[Any], Any, float]] = [
+        ("ours / PLD's lower bound", [(r["ours"] / r["PLD lower"], r) for r in rows], min, 1.0),
+        ("ours / PLD's upper bound", upper, min, 1 - TOLERANCE),
+        ("ours / PLD's upper bound, Gaussians and DP-SGD", gaussian, max, 1.03),
+        ("ours / PLD's upper bound, with picks", picked, max, math.inf),
+        ("ours / PRV where epsilon > 0.3", [pair for pair in prv if pair[1]["ours"] > 0.3], max, 1.03),
+        ("PRV / ours where epsilon > 0.3", [(1 / v, r) for v, r in prv if r["ours"] > 0.3], max, 1.03),
+        ("RDP / ours", [(r["RDP"] / r["ours"], r) for r in rows], min, 1.0),
+        ("adding / removing, by PLD", [(r["adding"] / r["removing"], r) for r in trained], max, 1.0),
+        ("total / PLD's total", [(r["total"] / r["PLD total"], r) for r in rows], min, 1 - TOLERANCE),
+    ]
     lines = []
-    for name, about, ratio, worst, holds in tested:
-        values = [ratio(row) for row in about]
-        failing = sum(not holds(value) for value in values)
+    for name, pairs, worst, wanted in tested:
+        values = [value for value, _ in pairs]
+        failing = sum(value < wanted if worst is min else value > wanted for value in values)
         lines.append(
             {
-                "claim": name,
+                "ratio": name,
                 "settings": len(values),
-                "worst": worst(values),
-                "median": sorted(values)[len(values) // 2],
-                "fails": failing,
+                "wanted": "" if math.isinf(wanted) else f"{'>=' if worst is min else '<='} {wanted:g}",
+                "worst": round(worst(values), 5),
+                "median": round(statistics.median(values), 5),
+                "fail": failing,
             }
         )
     return lines
@@ -228,6 +238,29 @@ def write_csv(rows: list[dict[str, Any]]) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def notes(rows: list[dict[str, Any]]) -> list[str]:
+    """Return what the table means, and the settings in which ours is furthest from PLD."""
+    low, *_, high = sorted(rows, key=lambda row: row["ours"] / row["PLD upper"])
+    trained = [row for row in rows if row["training"] and row["PRV"] is not None]
+    counts = Counter(row["group"] for row in rows)
+    return [
+        "Settings: " + ", ".join(f"{n} {group}" for group, n in counts.items()) + ". All: accounting_grid.csv.",
+        "All ratios but the last are of the composed part: everything but pure-epsilon events, at the delta that "
+        "failures leave. The last is of the total, where ours adds the pure epsilons on purpose.",
+        f"Nearest to PLD's upper bound: {_told(low)}. Furthest: {_told(high)}.",
+        "Where DP-SGD runs ours is Opacus's PRV, with an error in epsilon of 1 % of RDP's bound (0.01 at most) for its "
+        f"fixed 0.01: there the ratio to PRV tells of that alone ({len(trained)} settings). Without DP-SGD ours is the "
+        "closed formula. Below an epsilon of 0.3 the fixed error is too coarse to compare with.",
+        "With picks, PLD knows the law of each and ours its Gaussian bound, which is larger.",
+        "An upper bound by PLD is itself rounded up in each loss: hence 0.999.",
+    ]
+
+
+def _told(row: dict[str, Any]) -> str:
+    parts = [f"{key} {row[key]}" for key in ("mu", "training", "picks", "delta") if row[key]]
+    return f"{row['ours'] / row['PLD upper']:.4f} ({row['group']}: {', '.join(parts)}; epsilon {row['ours']:.4g})"
 
 
 def plot(rows: list[dict[str, Any]]) -> None:
@@ -258,6 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="take each n-th setting only; write nothing unless 1")
     every = parser.parse_args().every
+    logging.disable(logging.WARNING)  # "connect-the-dots rounds up only": it does, and the lower bound does without
     settings, rows = grid()[::every], []
     for number, setting in enumerate(settings, 1):
         with warnings.catch_warnings():
@@ -268,9 +302,7 @@ def main() -> None:
     if every == 1:
         write_csv(rows)
         plot(rows)
-        worst = sorted(rows, key=lambda row: row["ours"] / row["PLD upper"])
-        keys = ("group", "mu", "training", "picks", "delta", "ours", "PLD lower", "PLD upper", "RDP", "PRV")
-        write_table("accounting_grid_worst", "placeholder", [{k: row[k] for k in keys} for row in worst[:5]], [])
+        write_table("accounting_grid", "The accountant on a grid of events", lines, notes(rows))
     print("\n".join(map(str, lines)))
 
 
