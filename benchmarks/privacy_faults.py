@@ -85,14 +85,16 @@ def copy_to(folder: Path) -> Path:
     return folder
 
 
-def plant(fault: Fault, root: Path) -> None:
-    """Make the replacements of a fault under `root`."""
+def planted(fault: Fault) -> dict[str, str]:
+    """Return the text of each file that a fault changes; an error unless what it replaces is there exactly once."""
+    texts: dict[str, str] = {}
     for file, old, new in fault.edits:
-        path = root / "privsynth" / file
-        text = path.read_text(encoding="utf-8")
+        text = texts.get(file) or (ROOT / "privsynth" / file).read_text(encoding="utf-8")
         if text.count(old) != 1:
             raise SystemExit(f"{fault.name}: found {text.count(old)} times in {file}, not once:\n{old}")
-        path.write_text(text.replace(old, new), encoding="utf-8")
+        texts[file] = text.replace(old, new)
+        compile(texts[file], file, "exec")
+    return texts
 
 
 def _path(root: Path, name: str) -> str:
@@ -138,7 +140,8 @@ def try_fault(fault: Fault) -> Outcome:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         root = copy_to(Path(folder))
-        plant(fault, root)
+        for file, text in planted(fault).items():
+            (root / "privsynth" / file).write_text(text, encoding="utf-8")
         for names in (list(fault.tests), [name for name in EVERYTHING if name not in fault.tests]):
             passed, printed = run_tests(root, names)
             if not passed:
@@ -165,15 +168,11 @@ def check_clean() -> float:
 
 
 def check_fit(faults: list[Fault]) -> None:
-    """Plant every fault in turn and run nothing."""
+    """Make every fault in turn and run nothing."""
     if len({fault.name for fault in faults}) != len(faults):
         raise SystemExit("Two faults have one name.")
     for fault in faults:
-        with tempfile.TemporaryDirectory() as folder:
-            root = copy_to(Path(folder))
-            plant(fault, root)
-            for file, _, _ in fault.edits:
-                compile((root / "privsynth" / file).read_text(encoding="utf-8"), file, "exec")
+        planted(fault)
 
 
 def main() -> None:

@@ -5,8 +5,10 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -194,6 +196,18 @@ def test_eight_processes_share_one_budget(path):
         child.join()
     assert sorted(outcomes) == [False] * 5 + [True] * 3
     assert Ledger.open(path).spent[0] == pytest.approx(0.9)
+
+
+def test_a_reservation_waits_for_whoever_holds_the_file(path):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    waiting = threading.Thread(target=ledger.reserve, args=("fit",), kwargs={"epsilon": 0.1, "delta": 1e-6})
+    with FileLock(str(path) + ".lock"):
+        waiting.start()
+        waiting.join(timeout=0.3)
+        assert waiting.is_alive()
+        assert not path.exists()
+    waiting.join(timeout=60)
+    assert Ledger.open(path).spent == (0.1, 1e-6)
 
 
 def good_file():

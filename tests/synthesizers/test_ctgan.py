@@ -82,9 +82,15 @@ def test_random_state_never_fixes_the_noise():
 
 
 class Listening(SecureNoise):
-    """Keeps what was added to gradients and drawn for choices and samples, by the name of the method."""
+    """Keeps what was added to gradients and drawn for choices and samples.
+
+    The row count is exact, so that two fits have one plan: else their draws could be the same ones, shifted.
+    """
 
     heard: ClassVar[list[tuple[str, np.ndarray]]] = []
+
+    def discrete_laplace(self, value, *, scale):
+        return value
 
     def add_gaussian(self, values, *, scale):
         noisy = super().add_gaussian(values, scale=scale)
