@@ -11,7 +11,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (some forty minutes)"
+	@echo "make benchmarks  the tables of benchmarks/results (about an hour)"
 
 install: .venv/installed
 
@@ -51,6 +51,8 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
 	$(BIN)/python benchmarks/messy_cases.py --only privsynth
+	$(BIN)/python benchmarks/privacy_faults.py
+	$(BIN)/python benchmarks/accounting_grid.py
 
 clean:
 	rm -rf .venv build dist *.egg-info demo_output

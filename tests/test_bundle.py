@@ -153,6 +153,21 @@ def changed_json(parts, change):
     return {**parts, "model.json": json.dumps(data).encode()}
 
 
+def halved(data):
+    data["certificate"]["epsilon"] /= 2
+
+
+def smaller_delta(data):
+    data["certificate"]["delta"] /= 2
+
+
+@pytest.mark.parametrize("change", [halved, smaller_delta])
+def test_a_model_whose_certificate_does_not_add_up_is_refused(parts, tmp_path, change):
+    """Epsilon halved, digests fitting; or another delta than the one that the charges were made for."""
+    with pytest.raises(BundleError, match="Do not trust this model's claim"):
+        load(pack(tmp_path / "claims.psz", changed_json(parts, change)))
+
+
 def tensors_with(parts, name, value):
     from safetensors.numpy import load as read
     from safetensors.numpy import save

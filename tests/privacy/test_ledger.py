@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -132,6 +133,23 @@ def test_infinite_spends_are_kept_and_refused_by_private_budgets(path):
     private.reserve("private", epsilon=1.0, delta=1e-5)
 
 
+def test_a_write_never_touches_the_file_that_is_there(path):
+    """Whoever reads meanwhile reads all of the old file; a crash half-way leaves it."""
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    number = ledger.reserve("first", epsilon=0.1, delta=1e-6)
+    before = path.read_text()
+    for write in (
+        lambda: ledger.reserve("second", epsilon=0.2, delta=1e-6),
+        lambda: ledger.settle(number, epsilon=0.1, delta=1e-6),
+    ):
+        with path.open() as reader:
+            before = path.read_text()
+            write()
+            assert reader.read() == before
+        assert path.read_text() != before
+    assert Ledger.open(path).spent == pytest.approx((0.3, 2e-6))
+
+
 def _reserve_and_die(path):
     ledger = Ledger(Budget(1.0, 1e-5), path=path)
     number = ledger.reserve("fit", epsilon=0.6, delta=6e-6)
@@ -187,6 +205,18 @@ def test_eight_processes_share_one_budget(path):
         child.join()
     assert sorted(outcomes) == [False] * 5 + [True] * 3
     assert Ledger.open(path).spent[0] == pytest.approx(0.9)
+
+
+def test_a_reservation_waits_for_whoever_holds_the_file(path):
+    ledger = Ledger(Budget(1.0, 1e-5), path=path)
+    waiting = threading.Thread(target=ledger.reserve, args=("fit",), kwargs={"epsilon": 0.1, "delta": 1e-6})
+    with FileLock(str(path) + ".lock"):
+        waiting.start()
+        waiting.join(timeout=0.3)
+        assert waiting.is_alive()
+        assert not path.exists()
+    waiting.join(timeout=60)
+    assert Ledger.open(path).spent == (0.1, 1e-6)
 
 
 def good_file():

@@ -181,6 +181,27 @@ def test_a_threshold_that_forgets_rounding_would_be_seen():
     assert at_most(released_singletons(mu, delta, 1, trials), trials, delta)
 
 
+def released_share_is_noisy(released, count, *, mu, delta):
+    """Whether keys of `count` rows are released as often as noise lifts them above the threshold."""
+    threshold = 1.5 + stats.norm.isf(delta) / mu  # one histogram: the scale is 1/mu; counts are rounded
+    law = stats.norm.sf(np.floor(threshold) + 0.5 - count, scale=1 / mu)
+    return stats.binomtest(int(released.sum()), released.size, law).pvalue >= FALSE_ALARM
+
+
+@pytest.mark.parametrize("count", [2, 8, 10, 12, 30])
+def test_whether_a_key_is_released_depends_on_its_noisy_count_alone(count):
+    """A filter on exact counts, whatever its limit, releases all keys of a count or none."""
+    mu, delta, trials = 0.5, 1e-5, 4000
+    mechanisms = allotted({"a": Gaussian(mu), "a (delta)": Failure(delta)})
+    (kept,), (noisy,), _ = mechanisms.discover("a", [np.full(trials, count)])
+    released = np.isin(np.arange(trials), kept)
+    assert released_share_is_noisy(released, count, mu=mu, delta=delta)
+    assert np.unique(noisy).size > 1 or count < 8
+    if 8 <= count <= 12:  # the threshold is 10: a filter that does not look at the noise is seen on either side
+        for limit in (2, 9.9, 10.1):
+            assert not released_share_is_noisy(np.full(trials, count > limit), count, mu=mu, delta=delta)
+
+
 def test_heavy_keys_are_released_by_histogram():
     mechanisms = allotted({"a": Gaussian(1.0), "a (delta)": Failure(1e-6)})
     kept, noisy, scale = mechanisms.discover("a", [np.array([1, 900, 1, 800]), np.array([1]), np.array([700])])
@@ -297,6 +318,26 @@ def test_a_persons_rows_count_as_one_in_the_histogram_of_persons():
     assert stats.chisquare(wins, shares * errors.size).pvalue >= FALSE_ALARM
     wider = np.array([1 / 33 for _ in range(13)] + [20 / 33])
     assert stats.chisquare(wins, wider * errors.size).pvalue < FALSE_ALARM
+
+
+def is_discrete_laplace(errors, epsilon, *, reach=6):
+    """Whether whole numbers have the law (1 - q) / (1 + q) q^|k| with q = exp(-epsilon)."""
+    q = math.exp(-epsilon)
+    law = np.array([(1 - q) / (1 + q) * q ** abs(k) for k in range(-reach, reach + 1)])
+    seen = np.array([(errors == k).sum() for k in range(-reach, reach + 1)])
+    wins, shares = np.append(seen, errors.size - seen.sum()), np.append(law, 1 - law.sum())
+    return stats.chisquare(wins, shares * errors.size).pvalue >= FALSE_ALARM
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+def test_noise_of_the_row_count_is_sensitivity_over_epsilon(rows):
+    """For persons m rows come and go at once: a scale of m / epsilon, epsilon / m a row."""
+    unit = Unit("id", rows)
+    sizes = [Mechanisms(SecureNoise(), private=True, unit=unit).size(5000, epsilon=0.25 * rows) for _ in range(4000)]
+    errors = np.array(sizes) - 5000
+    assert is_discrete_laplace(errors, 0.25)
+    for fault in (0.5, 0.25 / 8, 2.0):  # half the noise, that of a smaller epsilon, that of another unit
+        assert not is_discrete_laplace(errors, fault)
 
 
 def test_the_unit_is_set_before_anything_but_persons_is_read():

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sklearn.base import clone
 from privsynth import CTGAN, Budget, Ledger, Schema, load
 from privsynth.datasets import make_patients, make_transactions
 from privsynth.errors import BudgetExceeded, DataError, NotFittedError, ParameterError, PrivsynthWarning
-from privsynth.privacy.noise import NoNoise
+from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from tests.synthesizers.frames import messy
 
@@ -78,6 +79,49 @@ def test_random_state_never_fixes_the_noise():
     table = make_transactions(1_000, random_state=0)[["channel", "is_fraud"]]
     one, two = quick(steps=1).fit(table), quick(steps=1).fit(table)
     assert not np.array_equal(one.encoder_.one_way.values, two.encoder_.one_way.values)
+
+
+class Listening(SecureNoise):
+    """Keeps what was added to gradients and drawn for choices and samples.
+
+    The row count is exact, so that two fits have one plan: else their draws could be the same ones, shifted.
+    """
+
+    heard: ClassVar[list[tuple[str, np.ndarray]]] = []
+
+    def discrete_laplace(self, value, *, scale):
+        return value
+
+    def add_gaussian(self, values, *, scale):
+        noisy = super().add_gaussian(values, scale=scale)
+        self.heard.append(("gradient", np.array(noisy - values, dtype=np.float64) / scale))
+        return noisy
+
+    def gumbel(self, size):
+        self.heard.append(("choice", super().gumbel(size)))
+        return self.heard[-1][1]
+
+    def poisson_rows(self, n_rows, *, rate):
+        self.heard.append(("sample", super().poisson_rows(n_rows, rate=rate)))
+        return self.heard[-1][1]
+
+
+class Overheard(CTGAN):
+    _noise_source = Listening
+
+
+def test_random_state_never_fixes_gradient_noise_samples_or_choices():
+    table = make_transactions(1_500, random_state=0)[["channel", "amount", "device_type", "is_fraud"]]
+    rows = {"critic": "both", "steps": 1, "discriminator_steps": 3, "batch_size": 500, "schema": BOUNDED}
+    fits = []
+    for _ in range(2):
+        Listening.heard = []
+        Overheard(5.0, target="is_fraud", random_state=0, verbose=False, **rows).fit(table)
+        fits.append(Listening.heard)
+    assert [kind for kind, _ in fits[0]] == [kind for kind, _ in fits[1]]
+    assert {kind for kind, _ in fits[0]} == {"gradient", "choice", "sample"}
+    for (kind, one), (_, other) in zip(*fits, strict=True):
+        assert not np.array_equal(one, other), kind  # 1,500 rows at a rate of 1/3: never the same by chance
 
 
 def test_random_state_fixes_everything_else():
@@ -350,6 +394,24 @@ def test_a_fit_without_privacy_does_not_fit_a_private_ledger():
     with pytest.raises(BudgetExceeded, match="infinity"):
         quick(None).fit(small_table(), ledger=ledger)
     assert ledger.spends == ()
+
+
+class Unread(CTGAN):
+    """Must not come to read rows."""
+
+    def _learn(self, *args, **kwargs):
+        raise AssertionError("rows were read")
+
+
+def test_nothing_is_read_on_a_budget_that_is_spent():
+    ledger = Ledger(Budget(1.0))
+    ledger.reserve("an earlier fit", epsilon=0.9, delta=1e-6)
+    before = ledger.spends
+    with pytest.raises(BudgetExceeded, match=r"epsilon=0\.2"):
+        Unread(0.2, delta=1e-6, verbose=False).fit(small_table(), ledger=ledger)
+    assert ledger.spends == before
+    with pytest.raises(AssertionError, match="rows were read"):  # the twin: on a budget that is left, it gets there
+        Unread(0.05, delta=1e-6, verbose=False).fit(small_table(), ledger=ledger)
 
 
 class Noiseless(CTGAN):

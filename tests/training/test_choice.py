@@ -102,6 +102,15 @@ def test_it_is_charged_once_with_sensitivity_one():
     assert len(mechanisms.charges) == 1
 
 
+def test_the_choice_is_the_noisy_one():
+    """Where noise hides the scores each of two candidates is chosen at times; always the best, 1 in 2**40 by chance."""
+    codes = make_codes(50, 0)
+    chosen = {choose(codes, [independent(codes), codes], noise=SecureNoise(), eta=1e-9)[0] for _ in range(40)}
+    assert chosen == {0, 1}
+    silent = {choose(codes, [independent(codes), codes], noise=NoNoise(), eta=1e-9)[0] for _ in range(3)}
+    assert silent == {1}
+
+
 def test_without_privacy_the_best_wins_and_it_says_so():
     codes = make_codes(50, 0)
     best, _, mechanisms = choose(codes, [independent(codes), codes], noise=SecureNoise(), eta=1e-9, private=False)
