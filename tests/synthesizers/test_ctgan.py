@@ -396,22 +396,25 @@ def test_a_fit_without_privacy_does_not_fit_a_private_ledger():
     assert ledger.spends == ()
 
 
-class Unread(CTGAN):
-    """Must not come to read rows."""
+class Reader(CTGAN):
+    """Notes that it came to read rows, and gives up."""
 
     def _learn(self, *args, **kwargs):
-        raise AssertionError("rows were read")
+        self.has_read = True
+        raise DataError("rows were read")
 
 
 def test_nothing_is_read_on_a_budget_that_is_spent():
     ledger = Ledger(Budget(1.0))
     ledger.reserve("an earlier fit", epsilon=0.9, delta=1e-6)
-    before = ledger.spends
+    before, model = ledger.spends, Reader(0.2, delta=1e-6, verbose=False)
     with pytest.raises(BudgetExceeded, match=r"epsilon=0\.2"):
-        Unread(0.2, delta=1e-6, verbose=False).fit(small_table(), ledger=ledger)
+        model.fit(small_table(), ledger=ledger)
+    assert not hasattr(model, "has_read")
     assert ledger.spends == before
-    with pytest.raises(AssertionError, match="rows were read"):  # the twin: on a budget that is left, it gets there
-        Unread(0.05, delta=1e-6, verbose=False).fit(small_table(), ledger=ledger)
+    with pytest.raises(DataError, match="rows were read"):  # the twin: on a budget that is left, it gets there
+        model.set_params(epsilon=0.05).fit(small_table(), ledger=ledger)
+    assert model.has_read
 
 
 class Noiseless(CTGAN):
