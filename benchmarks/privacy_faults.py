@@ -215,8 +215,8 @@ def _write(rows: list[dict[str, object]], missed: list[str], clean: float) -> No
     known = sum(row["elsewhere"] == "yes" for row in rows)
     total = sum(float(str(row["seconds"])) for row in rows)
     notes = [
-        f"{len(rows) - len(missed)} of {len(rows)} faults are caught. {known} of them are marked: in that form the "
-        "claim of another package or paper broke.",
+        f"{len(rows) - len(missed)} of {len(rows)} faults are caught. {known} are marked: forms, or close kin, of "
+        "faults that broke the claim of another package or paper.",
         f"The same tests pass in a clean copy, in {clean:.0f} s. All faults together took {total:.0f} s on one core.",
         "The test is the first that failed; others may fail too.",
     ]
