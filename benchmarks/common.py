@@ -134,16 +134,28 @@ def median_rows(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def write_table(name: str, title: str, rows: list[dict[str, Any]], notes: list[str]) -> None:
-    """Write and print benchmarks/results/NAME.md."""
-    keys = list(rows[0])
-    shown = [[_text(row.get(key)) for key in keys] for row in rows]
-    lines = [f"# {title}", "", "| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
-    lines += ["| " + " | ".join(row) + " |" for row in shown]
-    lines += ["", *(f"- {note}" for note in notes), ""]
+def write_table(
+    name: str,
+    title: str,
+    rows: list[dict[str, Any]],
+    notes: list[str],
+    *,
+    more: dict[str, list[dict[str, Any]]] | None = None,
+) -> None:
+    """Write and print benchmarks/results/NAME.md; `more` tables follow under headings of their own."""
+    lines = [f"# {title}", "", *_table(rows), "", *(f"- {note}" for note in notes), ""]
+    for heading, others in (more or {}).items():
+        lines += [f"## {heading}", "", *_table(others), ""]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     print("\n".join(lines))
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    keys = list(rows[0])
+    shown = [[_text(row.get(key)) for key in keys] for row in rows]
+    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    return lines + ["| " + " | ".join(row) + " |" for row in shown]
 
 
 def plot_bars(name: str, title: str, labels: list[str], values: list[float], *, reference: float, axis: str) -> None:
