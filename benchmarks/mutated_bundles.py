@@ -210,7 +210,7 @@ def write_results(rows: list[dict[str, Any]]) -> None:
 
     notes = [
         "Every case loads a mutated file and, where that works, shows and verifies its certificate and draws 20 rows.",
-        f"A failure is any other exception than privsynth's own, a warning, output, a file opened or written elsewhere, "
+        f"A failure is any other exception than privsynth's own, a warning, output, a file opened elsewhere, "
         f"more than {SECONDS:g} s of processor time, or more memory than {MEGABYTES} MB and {TIMES} times the file.",
         "All but the first four families carry digests that fit, as a forger's would. *most MB* is the peak above "
         "what the process held before, for the largest file of the family.",

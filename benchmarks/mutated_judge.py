@@ -22,7 +22,16 @@ from typing import Any
 SECONDS, MEGABYTES, TIMES = 5.0, 400, 40
 CONDITIONS: tuple[Any, ...] = (None, {"amount": (1, 50)}, {"city": "Ulm"}, {"nothing": 1})
 _WATCHED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind")
-_CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink", "os.chmod", "shutil.rmtree", "tempfile.mkstemp")
+_CHANGES = (
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "shutil.rmtree",
+    "tempfile.mkstemp",
+)
 
 
 class Watch:
@@ -108,7 +117,14 @@ def _use(path: Path, number: int) -> tuple[str, str]:
 
 
 def _watched(
-    outcome: str, detail: str, path: Path, seen: list[str], warned: list[Any], said: str, seconds: float, megabytes: float
+    outcome: str,
+    detail: str,
+    path: Path,
+    seen: list[str],
+    warned: list[Any],
+    said: str,
+    seconds: float,
+    megabytes: float,
 ) -> tuple[str, str]:
     """Return a failure, where something else than the result was wrong."""
     most = MEGABYTES + TIMES * path.stat().st_size / 1e6

@@ -13,7 +13,6 @@ import json
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -96,7 +95,7 @@ def pick(rng: Rng, options: Any) -> Any:
     return options[int(rng.integers(len(options)))]
 
 
-# --- bytes ---------------------------------------------------------------------------------------------------------
+# --- bytes ---------------------------------------------------------------------------------------------------
 
 
 def flipped(bundle: Bundle, rng: Rng) -> bytes:
@@ -122,7 +121,7 @@ def truncated(bundle: Bundle, rng: Rng) -> bytes:
     return bundle.whole[:place] if rng.random() < 0.8 else bundle.whole[place:]
 
 
-# --- zip -----------------------------------------------------------------------------------------------------------
+# --- zip -----------------------------------------------------------------------------------------------------
 
 _NUMBERS = [0, 1, 8, 12, 14, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF]
 _FIELDS = {  # offset and width of the numbers in a local header, a directory entry and the end record
@@ -193,10 +192,45 @@ def _manifest(rng: Rng) -> bytes:
     return bytes(pick(rng, [good, b"", b"[]", b"NaN", b"[" * 60_000, b"9" * 60_000, b'{"format": 1e999}', b"\xff\xfe"]))
 
 
-# --- JSON ----------------------------------------------------------------------------------------------------------
+# --- JSON ----------------------------------------------------------------------------------------------------
 
-_SMALL = [None, -1, 0, 1, 2, -0.5, 0.5, 1e308, -1e308, 5e-324, 2**31, 2**63, -(2**63), 2**70, 10**9, True, False, "", "x"]
-_SMALL += [[], {}, [[]], [None], {"a": 1}, "\ud800", "\x00", "NaN", "inf", "-1", "__other__", "int64", "category", "1e400"]
+_SMALL = [
+    None,
+    -1,
+    0,
+    1,
+    2,
+    -0.5,
+    0.5,
+    1e308,
+    -1e308,
+    5e-324,
+    2**31,
+    2**63,
+    -(2**63),
+    2**70,
+    10**9,
+    True,
+    False,
+    "",
+    "x",
+]
+_SMALL += [
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": 1},
+    "\ud800",
+    "\x00",
+    "NaN",
+    "inf",
+    "-1",
+    "__other__",
+    "int64",
+    "category",
+    "1e400",
+]
 _RAWS = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + "0" * 400, "9" * 10_000, "0.1e-400", "tru", "'a'", ""]
 
 
@@ -277,4 +311,4 @@ def _doubled(bundle: Bundle, tree: dict[str, Any], rng: Rng) -> bytes:
     """Pack JSON in which a key occurs twice."""
     key = pick(rng, tree)
     text = json.dumps({k: json.dumps(v) if k in TEXTS and v is not None else v for k, v in tree.items()})
-    return pack({**bundle.parts, MODEL: f'{text[:-1]}, {json.dumps(key)}: {json.dumps(pick(rng, _SMALL))}}}'.encode()})
+    return pack({**bundle.parts, MODEL: f"{text[:-1]}, {json.dumps(key)}: {json.dumps(pick(rng, _SMALL))}}}".encode()})

@@ -25,7 +25,7 @@ from mutations import (
     truncated,
 )
 
-# --- certificates ----------------------------------------------------------------------------------------------------
+# --- certificates ----------------------------------------------------------------------------------------------
 
 _EVENTS: list[dict[str, Any]] = [
     {"kind": "SubsampledGaussian", "noise_multiplier": 1.0, "sampling_rate": 0.01, "steps": 100},
@@ -73,7 +73,7 @@ def certificates(bundle: Bundle, rng: Rng) -> bytes:
     return bundle.with_model(tree)
 
 
-# --- tensors ---------------------------------------------------------------------------------------------------------
+# --- tensors ---------------------------------------------------------------------------------------------------
 
 _KINDS = ["F16", "BF16", "F32", "F64", "I8", "I64", "U8", "BOOL", "C64", "F8_E4M3", "X", "", None, 3]
 _SIZES = [-1, 0, 1, 2, 8, 1056, 10**6, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30, 1.5, None, "8", []]
@@ -140,30 +140,124 @@ def _strange_numbers(header: dict[str, Any], buffer: bytes, name: str, rng: Rng)
     return buffer[:start] + values.tobytes() + buffer[stop:]
 
 
-# --- texts that are interpreted ----------------------------------------------------------------------------------------
+# --- texts that are interpreted ----------------------------------------------------------------------------------
 
 _FORMULAS = [
     *("__import__('os').system('touch /tmp/privsynth-evil')", "().__class__.__bases__", "(lambda: 1)()", "a.b", "a[0]"),
     *("amount ** amount ** amount ** amount", "9 ** 9 ** 9 ** 9 ** amount", "(" * 400 + "amount" + ")" * 400),
-    *("-" * 500 + "amount", "amount" + " + amount" * 110, "x" * 10**6, "amount / 0", "amount % 0", "round(amount, 1e9)"),
-    *("`" + "`" * 900, "1e999 * amount", "abs(" * 29 + "amount" + ")" * 29, "amount // 1e-308", "\u0661 * amount", "f(x)"),
+    *(
+        "-" * 500 + "amount",
+        "amount" + " + amount" * 110,
+        "x" * 10**6,
+        "amount / 0",
+        "amount % 0",
+        "round(amount, 1e9)",
+    ),
+    *(
+        "`" + "`" * 900,
+        "1e999 * amount",
+        "abs(" * 29 + "amount" + ")" * 29,
+        "amount // 1e-308",
+        "\u0661 * amount",
+        "f(x)",
+    ),
     *("eval(amount)", "open('/etc/passwd')", "amount\x00", "amount if amount else 1", "amount; import os", "'a' * 10"),
 ]
 _FORMATS = [
-    *("%Y" * 10**5, "%" * 999, "%100000000d", "%-d", "%Q", "%", "", "\x00", "%Y\x00%m", "\ud800", "{0.__class__}", "date"),
-    *("%" + "9" * 30 + "Y", "%E", "%O", "%s", "%c%c", "x" * 10**6, "%f", "%Z%z", "%j-%U", "%%", "%s%n%n%n%n", "(a+)+$" * 9),
+    *(
+        "%Y" * 10**5,
+        "%" * 999,
+        "%100000000d",
+        "%-d",
+        "%Q",
+        "%",
+        "",
+        "\x00",
+        "%Y\x00%m",
+        "\ud800",
+        "{0.__class__}",
+        "date",
+    ),
+    *(
+        "%" + "9" * 30 + "Y",
+        "%E",
+        "%O",
+        "%s",
+        "%c%c",
+        "x" * 10**6,
+        "%f",
+        "%Z%z",
+        "%j-%U",
+        "%%",
+        "%s%n%n%n%n",
+        "(a+)+$" * 9,
+    ),
 ]
 _DTYPES = [
-    *("S1000000000", "U500000000", "V1000000000", "U2000000000", "datetime64[ns, ../../../etc/passwd]", "datetime64[Y]"),
+    *(
+        "S1000000000",
+        "U500000000",
+        "V1000000000",
+        "U2000000000",
+        "datetime64[ns, ../../../etc/passwd]",
+        "datetime64[Y]",
+    ),
     *("datetime64[ns, dateutil//etc/passwd]", "datetime64[ns, tzlocal()]", "datetime64[s, dateutil/../../../dev/zero]"),
-    *("datetime64[ns, " + "A" * 10**5 + "]", "timedelta64[ns]", "Sparse[int64]", "interval[int64]", "period[D]", "complex128"),
-    *("i4,i4", "10000000i8", "(100000,100000)f8", "object", "O", "category", "bool", "boolean", "uint8", "Int8", "float16"),
-    *("string[pyarrow]", "int64[pyarrow]", "timestamp[ns][pyarrow]", "list<item: int64>[pyarrow]", "datetime64[10000000s]"),
-    *("float128", "string", "str", "", "np.int64", "os.system", ">i8", "datetime64[ns, UTC]", "M8[1000000000Y]", "m8[as]"),
+    *(
+        "datetime64[ns, " + "A" * 10**5 + "]",
+        "timedelta64[ns]",
+        "Sparse[int64]",
+        "interval[int64]",
+        "period[D]",
+        "complex128",
+    ),
+    *(
+        "i4,i4",
+        "10000000i8",
+        "(100000,100000)f8",
+        "object",
+        "O",
+        "category",
+        "bool",
+        "boolean",
+        "uint8",
+        "Int8",
+        "float16",
+    ),
+    *(
+        "string[pyarrow]",
+        "int64[pyarrow]",
+        "timestamp[ns][pyarrow]",
+        "list<item: int64>[pyarrow]",
+        "datetime64[10000000s]",
+    ),
+    *(
+        "float128",
+        "string",
+        "str",
+        "",
+        "np.int64",
+        "os.system",
+        ">i8",
+        "datetime64[ns, UTC]",
+        "M8[1000000000Y]",
+        "m8[as]",
+    ),
 ]
 _ARROW = [
     *("timestamp[ns, tz=../../../etc/passwd]", "timestamp[s, tz=" + "A" * 10**5 + "]", "decimal256(76, -76)", "bool"),
-    *("decimal128(38, 38)", "decimal128(99, 99)", "dictionary", "binary", "null", "date32", "list<int8>", "x", "int8", ""),
+    *(
+        "decimal128(38, 38)",
+        "decimal128(99, 99)",
+        "dictionary",
+        "binary",
+        "null",
+        "date32",
+        "list<int8>",
+        "x",
+        "int8",
+        "",
+    ),
 ]
 
 
@@ -208,7 +302,7 @@ def texts(bundle: Bundle, rng: Rng) -> bytes:
     return bundle.with_model(tree)
 
 
-# --- size --------------------------------------------------------------------------------------------------------------
+# --- size --------------------------------------------------------------------------------------------------------
 
 
 def sizes(bundle: Bundle, rng: Rng) -> bytes:
@@ -228,7 +322,15 @@ def sizes(bundle: Bundle, rng: Rng) -> bytes:
     elif action == 2:
         n = min(n, 10_000)
         for i in range(n):
-            column = {**discrete, "name": f"c{i}", "levels": ["a"], "other": False, "null": False, "cell": [], "mass": []}
+            column = {
+                **discrete,
+                "name": f"c{i}",
+                "levels": ["a"],
+                "other": False,
+                "null": False,
+                "cell": [],
+                "mass": [],
+            }
             tree["encoder"]["columns"].append({**column, "dtype": "object"})
             tree["schema"]["columns"][f"c{i}"] = {"kind": "categorical"}
             tree["columns"][f"c{i}"] = "object"
@@ -247,7 +349,11 @@ def sizes(bundle: Bundle, rng: Rng) -> bytes:
                 {"rule": "range", "column": name, "low": 1e300},
                 {"rule": "range", "column": name, "low": RAW, "high": 2},
                 {"rule": "one of", "columns": [discrete["name"], name]},
-                {"rule": "fixed combinations", "columns": [discrete["name"], name], "allowed": [[str(i), i] for i in range(n)]},
+                {
+                    "rule": "fixed combinations",
+                    "columns": [discrete["name"], name],
+                    "allowed": [[str(i), i] for i in range(n)],
+                },
                 {"rule": "inequality", "low": name, "high": name + "x", "strict": True},
             ],
         )
