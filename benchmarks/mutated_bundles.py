@@ -30,6 +30,7 @@ from mutations_model import FAMILIES
 WATCHDOG = 60
 GIGABYTES = 6
 N_ROWS = 2500
+NAMES = ("plain", "rules", "persons", "dpsgd")
 
 
 def make_frame() -> pd.DataFrame:
@@ -55,7 +56,7 @@ def make_frame() -> pd.DataFrame:
     )
 
 
-def make_models(folder: Path) -> None:
+def make_models(folder: Path, names: tuple[str, ...] = NAMES) -> None:
     """Save the models that are mutated: plain, under rules, of persons, and with a DP-SGD critic."""
     from privsynth import CTGAN, Schema
     from privsynth.rules import FixedCombinations, Formula, Inequality, OneOf, Range
@@ -82,7 +83,8 @@ def make_models(folder: Path) -> None:
         "persons": CTGAN(5.0, schema=Schema(privacy_unit="id"), **small),
         "dpsgd": CTGAN(5.0, critic="both", discriminator_steps=3, target="kind", **small),
     }
-    for name, model in makers.items():
+    for name in names:
+        model = makers[name]
         few = ["amount", "city", "kind"] if name == "dpsgd" else list(frame)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -98,7 +100,7 @@ def make_case(models: list[Bundle], family: str, number: int) -> bytes:
 
 
 def read_models(folder: Path) -> list[Bundle]:
-    return [Bundle((folder / f"{name}.psz").read_bytes()) for name in ("plain", "rules", "persons", "dpsgd")]
+    return [Bundle((folder / f"{name}.psz").read_bytes()) for name in NAMES]
 
 
 def work(folder: Path, family: str, first: int, stop: int) -> None:
@@ -117,7 +119,7 @@ def work(folder: Path, family: str, first: int, stop: int) -> None:
     path.parent.mkdir(parents=True)
     os.chdir(path.parent)
     watch = Watch()
-    for warm in ("plain", "rules", "persons", "dpsgd"):
+    for warm in NAMES:
         judge(folder / f"{warm}.psz", 11, watch)
     for number in range(first, stop):
         path.write_bytes(make_case(models, family, number))

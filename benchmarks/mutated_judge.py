@@ -95,7 +95,7 @@ def judge(path: Path, number: int, watch: Watch) -> dict[str, Any]:
 
 
 def _use(path: Path, number: int) -> tuple[str, str]:
-    from privsynth import load
+    from privsynth import load  # looked up anew each time: the judge's tests plant faults there
     from privsynth.errors import BundleError, PrivsynthError
 
     try:

@@ -87,6 +87,8 @@ _NATIVE = {
 def to_native(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Turn columns that pyarrow backs into pandas' own data types, by their data types alone.
 
+    In columns of objects a signaling NaN becomes missing.
+
     Returns
     -------
     frame : DataFrame
@@ -100,7 +102,19 @@ def to_native(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
         if native is not None:
             changed[name] = frame[name].astype(native)
             arrow[str(name)] = str(dtype.pyarrow_dtype)
+        elif pd.api.types.is_object_dtype(dtype) and (quiet := _without_signals(frame[name])) is not None:
+            changed[name] = quiet
     return frame.assign(**changed) if changed else frame, arrow
+
+
+def _without_signals(column: pd.Series) -> pd.Series | None:
+    """Return a column in which Decimal's signaling NaN is None, as it raises where it is looked at; None for none."""
+    signals = [type(value) is Decimal and value.is_snan() for value in column]
+    if not any(signals):
+        return None
+    values = column.to_numpy(dtype=object, copy=True)
+    values[np.array(signals)] = None
+    return pd.Series(values, index=column.index, dtype=object)
 
 
 def from_native(frame: pd.DataFrame, arrow: Mapping[str, str]) -> pd.DataFrame:
@@ -190,6 +204,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
             raise
         kind = "Parquet" if _is_parquet(path) else "CSV"
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, UnicodeDecodeError):  # it quotes the byte, and holds the file
+            raise DataError(f"{path} cannot be read as {kind}: it is not UTF-8. Convert it.") from None
         raise DataError(f"{path} cannot be read as {kind}: {detail}. Check that it is a {kind} table.") from error
     twice = sorted(set(header[header.duplicated()]))
     if twice:  # pandas would number them in silence

@@ -13,6 +13,7 @@ import contextlib
 import json
 import math
 import os
+import stat
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -226,6 +227,8 @@ def _write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():  # what a group shares stays shared
+            os.chmod(name, stat.S_IMODE(path.stat().st_mode))
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
