@@ -215,7 +215,7 @@ def write_results(rows: list[dict[str, Any]]) -> None:
         f"A failure is any other exception than privsynth's own, a warning, output, a file opened elsewhere, "
         f"more than {SECONDS:g} s of processor time, or more memory than {MEGABYTES} MB and {TIMES} times the file.",
         "All but the first four families carry digests that fit, as a forger's would. *most MB* is the peak above "
-        "what the process held before, for the largest file of the family.",
+        "what the process held before, the worst of the family.",
     ]
     write_table("mutated_bundles", "Mutated model files", [*rows, total], notes)
 

@@ -93,15 +93,15 @@ class Certificate:
         if not 0 < self.delta < 1:
             raise PrivacyError(f"The certificate states delta={self.delta:.4g}: there is none such. Do not trust it.")
         for charge in self.charges:
-            if self.private and not _is_consistent(charge):
-                raise PrivacyError(
-                    f"Noise of {charge.scale:.4g} for a sensitivity of {charge.sensitivity:.4g} does not cost what the "
-                    f"certificate states for {charge.label[:60]!r}. Do not trust this model's claim."
-                )
             if self._is_understated(charge):
                 raise PrivacyError(
                     f"The certificate states that a person has up to {self.unit.rows} rows, but {charge.label!r} is "
                     "calibrated for fewer. Do not trust this model's claim."
+                )
+            if self.private and not _is_consistent(charge):
+                raise PrivacyError(
+                    f"Noise of {charge.scale:.4g} for a sensitivity of {charge.sensitivity:.4g} does not cost what the "
+                    f"certificate states for {charge.label[:60]!r}. Do not trust this model's claim."
                 )
         again = self.recompute()
         if math.isinf(again) != math.isinf(self.epsilon) or again > self.epsilon * 1.001 + 1e-9:
