@@ -11,7 +11,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (some seventy minutes)"
+	@echo "make benchmarks  the tables of benchmarks/results (some eighty minutes)"
 
 install: .venv/installed
 
@@ -48,6 +48,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/high_cardinality.py
+	$(BIN)/python benchmarks/mutated_bundles.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
 	$(BIN)/python benchmarks/ledger_crashes.py

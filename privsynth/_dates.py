@@ -52,7 +52,8 @@ def _parse(column: pd.Series) -> pd.Series | None:
     iso = column.dropna().astype(str).str.fullmatch(_ISO_DATE).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # pandas warns where it would guess row by row, or mix time zones
+        warnings.filterwarnings("ignore", message="Parsing dates in")  # pandas takes the order that fits
         try:
             return pd.to_datetime(column, format="ISO8601" if iso else None)
-        except (ValueError, TypeError, OverflowError, UserWarning, FutureWarning):
+        except (ValueError, TypeError, OverflowError, UserWarning, FutureWarning, RuntimeWarning):
             return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +37,7 @@ class Commands(TyperGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line and exit with its code: 0, 2 for a refusal, 130 for Ctrl-C."""
         try:
-            with _warnings_in_one_line():
+            with _warnings_in_one_line(), _stopped_by_sigterm():
                 code = super().main(*args, **{**kwargs, "prog_name": "privsynth", "standalone_mode": False})
         except _UsageError as error:
             context = getattr(error, "ctx", None)
@@ -85,6 +87,19 @@ def _warnings_in_one_line() -> Iterator[None]:
         warnings.showwarning = show
         warnings.simplefilter("always", PrivsynthWarning)
         yield
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, so that temporary files are cleared away; only SIGKILL leaves them."""
+    if threading.current_thread() is not threading.main_thread():  # no other may set it
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
 @contextlib.contextmanager

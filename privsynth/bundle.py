@@ -25,7 +25,12 @@ from privsynth.errors import BundleError
 
 FORMAT = 1
 _LIMITS = {"manifest.json": 1 << 16, "model.json": 1 << 28, "weights.safetensors": 1 << 31}
-_MOST_RATIO = 100  # a model shrinks three-fold; deflate can blow up a thousand-fold
+# A file may unpack to a floor and so many times its size: JSON shrinks three-fold, with many equal shares thirty-fold;
+# weights hardly shrink at all; deflate can blow up a thousand-fold.
+_FLOORS = {"manifest.json": 1 << 16, "model.json": 1 << 24, "weights.safetensors": 1 << 22}
+_RATIOS = {"manifest.json": 1, "model.json": 50, "weights.safetensors": 4}
+_MOST_NODES = 1 << 20  # lists and dicts in model.json: an empty one takes 3 bytes there and 72 in memory
+_LONGEST = 300
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -81,13 +86,13 @@ def read_bundle(path: str | Path) -> tuple[dict[str, Any], Arrays]:
         with zipfile.ZipFile(path) as archive:
             names = sorted(archive.namelist())
             if names != sorted(_LIMITS):
-                raise BundleError(f"{path} is no privsynth model: it holds {names[:5]}. Fit and save one first.")
+                held = in_one_line(names[:5])
+                raise BundleError(f"{path} is no privsynth model: it holds {held}. Fit and save one first.")
             size = path.stat().st_size
             manifest = _json(_member(archive, "manifest.json", size))
             if manifest["format"] != FORMAT:
-                raise BundleError(
-                    f"{path} has format {manifest['format']!r}; this version of privsynth reads {FORMAT}. Update it."
-                )
+                stated = in_one_line(repr(manifest["format"]))
+                raise BundleError(f"{path} has format {stated}; this version of privsynth reads {FORMAT}. Update it.")
             parts = {name: _member(archive, name, size) for name in _LIMITS if name != "manifest.json"}
         for name, data in parts.items():
             if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
@@ -98,9 +103,21 @@ def read_bundle(path: str | Path) -> tuple[dict[str, Any], Arrays]:
     except PermissionError as error:
         raise BundleError(f"{path} cannot be read: permission denied. Mend its permissions.") from error
     except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
-        raise BundleError(f"{path} is truncated or no privsynth model ({error}). Get a fresh copy.") from error
+        detail = in_one_line(error)
+        raise BundleError(f"{path} is truncated or no privsynth model ({detail}). Get a fresh copy.") from error
     except (NotImplementedError, RuntimeError, struct.error, zlib.error) as error:
-        raise BundleError(f"{path} is no privsynth model ({error}). Get a fresh copy.") from error
+        raise BundleError(f"{path} is no privsynth model ({in_one_line(error)}). Get a fresh copy.") from error
+
+
+def in_one_line(text: object) -> str:
+    """Return a text of a file that is not trusted, fit to be shown: one line, cut where it is long.
+
+    >>> in_one_line("a\\n  b" + "c" * 1000)[:9], len(in_one_line("x" * 10**6))
+    ('a bcccccc', 303)
+    """
+    shown = " ".join(str(text)[: 10 * _LONGEST].split())
+    shown = "".join(sign if sign.isprintable() else "?" for sign in shown)
+    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."
 
 
 def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
@@ -108,14 +125,16 @@ def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
     info = archive.getinfo(name)
     if info.compress_type not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
         raise BundleError(f"{name} is compressed by an unknown method. Get a fresh copy.")
-    if info.file_size > min(_LIMITS[name], (1 << 24) + _MOST_RATIO * size):
+    if info.file_size > min(_LIMITS[name], _FLOORS[name] + _RATIOS[name] * size):
         raise BundleError(f"{name} is larger than any model's. Do not trust this file.")
     with archive.open(name) as file:
         return file.read(info.file_size + 1)
 
 
 def _json(data: bytes) -> Any:
-    """Read strict JSON: no NaN, no infinity, neither by name nor as 1e999."""
+    """Read strict JSON of bounded memory: no NaN, no infinity, neither by name nor as 1e999."""
+    if data.count(b"[") + data.count(b"{") > _MOST_NODES:
+        raise ValueError("it has more lists than any model")
     return json.loads(data, parse_float=_finite, parse_constant=_finite)
 
 
@@ -134,8 +153,8 @@ def _tensors(data: bytes) -> Arrays:
     try:
         tensors = load(data)
     except SafetensorError as error:
-        raise BundleError(f"The weights are damaged ({error}). Get a fresh copy.") from error
+        raise BundleError(f"The weights are damaged ({in_one_line(error)}). Get a fresh copy.") from error
     for name, array in tensors.items():
         if array.dtype not in (np.float32, np.float64, np.int64) or not np.isfinite(array).all():
-            raise BundleError(f"Tensor {name!r} holds no finite numbers. Do not trust this file.")
+            raise BundleError(f"Tensor {in_one_line(repr(name))} holds no finite numbers. Do not trust this file.")
     return tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,6 +17,14 @@ RESOLUTIONS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 FAKES = (
     *("key", "name", "first_name", "last_name", "email", "phone", "card", "iban", "uuid"),
     *("ssn", "address", "url", "ip", "text"),
+)
+
+LONGEST_FORMAT, LONGEST_PREFIX = 100, 200
+_KNOWN_DTYPES = re.compile(
+    r"object|str|string(\[(python|pyarrow)\])?|category|bool(ean)?|u?int(8|16|32|64)|U?Int(8|16|32|64)|Float(32|64)"
+    r"|float(16|32|64|96|128)|timedelta64\[(s|ms|us|ns)\]"
+    r"|datetime64\[(s|ms|us|ns)(, (?!dateutil)[\w+:-]{1,40}(/[\w+-]{1,40}){0,3})?\]",
+    re.ASCII,
 )
 
 
@@ -85,6 +94,9 @@ class Datetime:
 
     def __post_init__(self) -> None:
         check_choice("Datetime", "resolution", self.resolution, (None, *RESOLUTIONS))
+        if self.format is not None and (not isinstance(self.format, str) or len(self.format) > LONGEST_FORMAT):
+            wanted = f"a text of up to {LONGEST_FORMAT} characters such as '%d.%m.%Y', or None"
+            raise parameter_error("Datetime", "format", wanted, self.format)
         for name in ("low", "high"):
             bound = getattr(self, name)
             if bound is not None:
@@ -169,6 +181,8 @@ class Identifier:
 
     def __post_init__(self) -> None:
         check_choice("Identifier", "fake", self.fake, FAKES)
+        if not isinstance(self.prefix, str) or len(self.prefix) > LONGEST_PREFIX:
+            raise parameter_error("Identifier", "prefix", f"a text of up to {LONGEST_PREFIX} characters", self.prefix)
 
 
 Column = Continuous | Datetime | Categorical | Boolean | Identifier
@@ -194,6 +208,17 @@ def column_of(dtype: Any) -> Column | None:
     if pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype):
         return Categorical()
     return None
+
+
+def is_known_dtype(text: str) -> bool:
+    """Whether a data type read from a file is one that tables have, before pandas is asked to make it.
+
+    Others can ask for gigabytes (``S1000000000``) or, as time zones of dateutil, for files.
+
+    >>> [is_known_dtype(text) for text in ("Int64", "datetime64[s, Europe/Oslo]", "S9", "datetime64[s, dateutil//x]")]
+    [True, True, False, False]
+    """
+    return _KNOWN_DTYPES.fullmatch(text) is not None
 
 
 def misfit(column: Column, dtype: Any) -> str:

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +124,24 @@ def from_native(frame: pd.DataFrame, arrow: Mapping[str, str]) -> pd.DataFrame:
     for name, text in arrow.items():
         kind = _arrow_type(text)
         values = frame[name]
-        if pa.types.is_decimal(kind):
-            values = [None if pd.isna(v) else Decimal(f"{v:.{kind.scale}f}") for v in values]
+        if pa.types.is_decimal(kind):  # the released bounds can reach beyond what the type holds
+            most = Decimal(10**kind.precision - 1).scaleb(-kind.scale, Context(prec=kind.precision))
+            exact = [None if pd.isna(v) else Decimal(f"{v:.{max(kind.scale, 0)}f}") for v in values]
+            values = [None if v is None else max(-most, min(v, most)) for v in exact]
         elif pa.types.is_date(kind):
             values = [None if pd.isna(v) else v.date() for v in values]
         back[name] = pd.Series(pd.array(values, dtype=pd.ArrowDtype(kind)), index=frame.index)
     return frame.assign(**back) if back else frame
+
+
+def check_arrow(arrow: Mapping[str, str], dtypes: Mapping[str, str]) -> None:
+    """Raise `ValueError` unless types of pyarrow, by column, are such as `to_native` turns into these data types."""
+    for name, text in arrow.items():
+        kind = _arrow_type(text)
+        if pa.types.is_decimal(kind) and not 0 <= kind.scale <= kind.precision:
+            raise ValueError(f"a decimal of {kind.precision} digits with {kind.scale} decimals")
+        if name not in dtypes or str(_native_dtype(kind)) != dtypes[name]:
+            raise ValueError(f"column {name!r} of {text!r} is no {dtypes.get(name)!r}")
 
 
 def _native_dtype(kind: pa.DataType) -> str | None:
@@ -193,6 +205,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
             raise
         kind = "Parquet" if _is_parquet(path) else "CSV"
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, UnicodeDecodeError):  # it quotes the byte, and holds the file
+            raise DataError(f"{path} cannot be read as {kind}: it is not UTF-8. Convert it.") from None
         raise DataError(f"{path} cannot be read as {kind}: {detail}. Check that it is a {kind} table.") from error
     twice = sorted(set(header[header.duplicated()]))
     if twice:  # pandas would number them in silence

@@ -67,7 +67,7 @@ def table():
     start = rng.integers(1, 9, n).astype(float)
     frame = pd.DataFrame(
         {
-            "who": rng.integers(0, 900, n).astype(str),
+            "who": rng.integers(0, 3000, n).astype(str),
             "amount": np.where(rng.random(n) < 0.3, 9.99, rng.lognormal(3, 1, n)),
             "qty": rng.integers(1, 5, n),
             "price": np.round(rng.lognormal(1, 1, n), 2),

@@ -37,6 +37,8 @@ from privsynth.privacy.events import (
     SubsampledGaussian,
 )
 
+_MOST_PRV_STEPS = 10**7  # beyond, no grid is fine enough for an error per step that adds up to little
+
 
 def gdp_delta(epsilon: float, mu: float) -> float:
     """Return the delta of a mu-GDP mechanism at `epsilon` (Balle & Wang 2018, theorem 8)."""
@@ -149,15 +151,26 @@ def _prv_epsilon(history: list[tuple[float, float, int]], delta: float) -> float
     from opacus.accountants import PRVAccountant
 
     rdp = _rdp_epsilon(history, delta)
+    if sum(steps for _, _, steps in history) > _MOST_PRV_STEPS:
+        return rdp
     accountant = PRVAccountant()
     accountant.history = list(history)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            prv = float(accountant.get_epsilon(delta, eps_error=min(0.01, rdp / 100)))
+            prv = float(accountant.get_epsilon(delta, eps_error=_prv_error(history, rdp)))
     except (RuntimeError, ValueError, MemoryError, OverflowError):
         return rdp
     return min(rdp, prv) if math.isfinite(prv) else rdp
+
+
+def _prv_error(history: list[tuple[float, float, int]], rdp: float) -> float:
+    """Return the slack of a PRV bound: 0.01, less below epsilon 1, more where a finer grid would take gigabytes.
+
+    The grid has about epsilon * sqrt(steps) / slack points. The slack is part of the bound, which stays valid.
+    """
+    steps = sum(number for _, _, number in history)
+    return max(min(0.01, rdp / 100), rdp * math.sqrt(steps) / 200_000)
 
 
 def calibrate_noise_multiplier(

@@ -11,8 +11,10 @@ from privsynth.errors import PrivacyError
 from privsynth.privacy.accountant import epsilon_of, total_delta
 from privsynth.privacy.events import (
     BoundedRange,
+    Failure,
     Gaussian,
     NonPrivate,
+    PureDP,
     SubsampledGaussian,
     event_from_dict,
     event_to_dict,
@@ -28,6 +30,8 @@ NOT_COVERED = (
     "gradients, their noise, Poisson masks and private choices are floating-point: attacks on rounding are mitigated, "
     "not proven impossible",
 )
+
+_MOST_CHARGES, _MOST_RUNS = 1000, 4  # each run of DP-SGD takes a quarter of a second to account for
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,23 @@ class Certificate:
         return epsilon_of(events if self.private else [NonPrivate(), *events], delta=self.delta)
 
     def verify(self) -> None:
-        """Raise `PrivacyError` unless the listed charges cost what is stated, for the unit that is stated."""
+        """Raise `PrivacyError` unless the listed charges cost what is stated, for the unit that is stated.
+
+        It finds a claim that its own list contradicts. A list from which a charge is missing, or whose numbers are
+        made up consistently, it cannot tell from an honest one: that is a matter of who signed the file.
+        """
+        if not 0 < self.delta < 1:
+            raise PrivacyError(f"The certificate states delta={self.delta:.4g}: there is none such. Do not trust it.")
         for charge in self.charges:
             if self._is_understated(charge):
                 raise PrivacyError(
                     f"The certificate states that a person has up to {self.unit.rows} rows, but {charge.label!r} is "
                     "calibrated for fewer. Do not trust this model's claim."
+                )
+            if self.private and not _is_consistent(charge):
+                raise PrivacyError(
+                    f"Noise of {charge.scale:.4g} for a sensitivity of {charge.sensitivity:.4g} does not cost what the "
+                    f"certificate states for {charge.label[:60]!r}. Do not trust this model's claim."
                 )
         again = self.recompute()
         if math.isinf(again) != math.isinf(self.epsilon) or again > self.epsilon * 1.001 + 1e-9:
@@ -122,6 +137,9 @@ class Certificate:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Certificate:
         """Read `to_dict` back."""
+        runs = sum(c["event"]["kind"] == SubsampledGaussian.__name__ for c in data["charges"])
+        if len(data["charges"]) > _MOST_CHARGES or runs > _MOST_RUNS:
+            raise PrivacyError(f"The certificate lists {len(data['charges'])} charges: more than any fit makes.")
         charges = tuple(
             Charge(
                 label=str(c["label"]),
@@ -176,3 +194,19 @@ class Certificate:
             lines.append(f"Rows learned from: at most {self.unit.rows} of each {self.unit.column!r}, {how}")
         lines += [f"Noise: {self.noise}", "Not covered:", *(f"  - {line}" for line in self.not_covered)]
         return "\n".join(lines)
+
+
+def _is_consistent(charge: Charge) -> bool:
+    """Whether a charge costs what its own noise and sensitivity say; those that did not run have neither."""
+    event, sensitivity, scale = charge.event, charge.sensitivity, charge.scale
+    if not all(math.isfinite(v) and v >= 0 for v in (sensitivity, scale)):
+        return False
+    if sensitivity == 0 or isinstance(event, (Failure, NonPrivate)):
+        return True
+    if scale == 0:
+        return False
+    if isinstance(event, SubsampledGaussian):
+        return math.isclose(event.noise_multiplier * sensitivity, scale, rel_tol=1e-6)
+    cost = {Gaussian: "mu", PureDP: "epsilon", BoundedRange: "eta"}[type(event)]
+    twice = 2.0 if isinstance(event, BoundedRange) else 1.0
+    return math.isclose(getattr(event, cost) * scale, twice * sensitivity, rel_tol=1e-6)

@@ -21,6 +21,10 @@ class _Checked:
         for name, value in vars(self).items():
             if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
                 raise PrivacyError(f"The {name} of {type(self).__name__} must be a finite number >= 0. Got {value!r}.")
+            if name in ("count", "steps") and float(value) % 1:
+                raise PrivacyError(f"The {name} of {type(self).__name__} must be a whole number. Got {value!r}.")
+            if name == "sampling_rate" and float(value) > 1:
+                raise PrivacyError(f"The {name} of {type(self).__name__} must be at most 1. Got {value!r}.")
 
 
 @dataclass(frozen=True)

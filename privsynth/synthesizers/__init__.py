@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from privsynth.bundle import read_bundle
+from privsynth.bundle import in_one_line, read_bundle
 from privsynth.errors import BundleError
 from privsynth.synthesizers.base import Synthesizer
 from privsynth.synthesizers.ctgan import CTGAN
@@ -24,5 +24,6 @@ def load(path: str | Path) -> CTGAN:
     data, tensors = read_bundle(path)
     kind = data.get("class") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in _KNOWN:
-        raise BundleError(f"{path} holds a model of class {kind!r}; known are {', '.join(_KNOWN)}. Update privsynth.")
+        shown = in_one_line(repr(kind))
+        raise BundleError(f"{path} holds a model of class {shown}; known are {', '.join(_KNOWN)}. Update privsynth.")
     return _KNOWN[kind]._load(path, data, tensors)

@@ -37,6 +37,7 @@ from privsynth.privacy.noise import NoiseSource, SecureNoise
 from privsynth.privacy.unit import Unit
 from privsynth.schema import Identifier, Schema, as_schema, resolve_schema
 from privsynth.synthesizers.sampling import Sampler
+from privsynth.synthesizers.stored import check_claim, check_columns
 from privsynth.tables import as_frame, from_native, nested_columns, to_native, to_text_names
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.columns import ColumnTransform
@@ -229,34 +230,30 @@ class Synthesizer(BaseEstimator):
 
     @classmethod
     def _load(cls: type[Self], path: str | Path, data: dict[str, Any], tensors: bundle.Arrays) -> Self:
-        """Rebuild a model from what `save` wrote."""
+        """Rebuild a model from what `save` wrote, or somebody else."""
         try:
-            parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in data["parameters"].items()}
-            declared = data["declared_schema"]
-            parameters["schema"] = None if declared is None else Schema.from_json(declared)
-            self = cls(**parameters)
-            self.columns_ = {str(k): str(v) for k, v in data["columns"].items()}
-            self.arrow_ = {str(k): str(v) for k, v in data.get("arrow", {}).items()}
-            self.numbers_ = {str(k): int(v) for k, v in data.get("numbers", {}).items()}
-            self.schema_ = Schema.from_json(data["schema"])
-            self.encoder_ = TableEncoder.from_dict(data["encoder"])
-            self.certificate_ = Certificate.from_dict(data["certificate"])
-            self.certificate_.verify()
-            self.persons_ = Persons.from_dict(data.get("persons"))
-            if (self.persons_.column if self.persons_ else None) != self.certificate_.unit.column:
-                raise ValueError("persons and certificate do not fit each other")
-            learned = Reshape(self.schema_).schema
-            modelled = [name for name, column in learned.items() if not isinstance(column, Identifier)]
-            if list(self.columns_) != list(self.schema_) or modelled != self.encoder_.layout.names:
-                raise ValueError("columns and schema do not fit each other")
-            self._set_features(int(data.get("n_features", len(self.columns_))))
-            self._model_from_dict(data["model"], tensors)
-            with contextlib.suppress(*[ConditionError] * bool(self.schema_.rules)):  # rules may be false of a table
-                self.sample(2, random_state=0)  # what a forged file would trip over later, it trips over here
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a file: it is refused, or nothing is said
+                parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in data["parameters"].items()}
+                declared = data["declared_schema"]
+                parameters["schema"] = None if declared is None else Schema.from_json(declared)
+                self = cls(**parameters)
+                self.columns_ = {str(k): str(v) for k, v in data["columns"].items()}
+                self.arrow_ = {str(k): str(v) for k, v in data.get("arrow", {}).items()}
+                self.numbers_ = {str(k): int(v) for k, v in data.get("numbers", {}).items()}
+                self.schema_ = Schema.from_json(data["schema"])
+                self.encoder_ = TableEncoder.from_dict(data["encoder"])
+                self.certificate_ = Certificate.from_dict(data["certificate"])
+                self.persons_ = Persons.from_dict(data.get("persons"))
+                check_columns(self.columns_, self.arrow_, self.numbers_, self.schema_, self.encoder_)
+                check_claim(self.certificate_, self.schema_, self.encoder_, self.persons_)
+                self._set_features(int(data.get("n_features", len(self.columns_))))
+                self._model_from_dict(data["model"], tensors)
+                with contextlib.suppress(*[ConditionError] * bool(self.schema_.rules)):  # rules may be false of a table
+                    self.sample(2, random_state=0)  # what it would trip over later
         except _BROKEN as error:
-            raise BundleError(
-                f"{path} is no {cls.__name__} model ({type(error).__name__}: {error}). Get a fresh copy."
-            ) from error
+            detail = bundle.in_one_line(f"{type(error).__name__}: {error}")
+            raise BundleError(f"{path} is no {cls.__name__} model ({detail}). Get a fresh copy.") from error
         return self
 
     def _certify(self, mechanisms: Mechanisms, budget: Budget) -> Certificate:

@@ -18,7 +18,7 @@ from privsynth import bundle
 from privsynth._checks import check_choice, check_int, check_real, parameter_error
 from privsynth._progress import ProgressBar
 from privsynth._random import as_generator, torch_seed
-from privsynth.errors import ParameterError, PrivsynthWarning
+from privsynth.errors import PrivsynthWarning
 from privsynth.nets.generator import Generator
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.mechanisms import Mechanisms
@@ -44,6 +44,7 @@ from privsynth.transforms.units import limit_rows
 MAX_CLASSES = 12
 _N_COMPONENTS = 1024
 _WIDE = 1000
+_MOST_PROBABILITIES = 1 << 22
 
 
 class CTGAN(Synthesizer):
@@ -370,12 +371,11 @@ class CTGAN(Synthesizer):
         )
         generator.load_state_dict(weights)
         classes, latents = torch.from_numpy(tensors["classes"]), torch.from_numpy(tensors["latents"])
-        if latents.shape != (len(classes), self.embedding_dim) or bool(
-            (classes < 0).any() | (classes >= len(shares)).any()
-        ):
+        strange = (classes < 0).any() | (classes >= len(shares)).any()
+        if latents.shape != (len(classes), self.embedding_dim) or bool(strange):
             raise ValueError("latents and classes do not fit each other")
-        if not 0 < len(classes) <= 1 << 20:
-            raise ParameterError("too many components")
+        if not 0 < len(classes) * layout.width <= _MOST_PROBABILITIES + 64 * sum(t.size for t in tensors.values()):
+            raise ValueError("more components and cells than such weights are for")  # eight bytes each, several times
         self.generator_, self.pool_ = generator, Pool(latents, classes, shares)
 
 

@@ -322,27 +322,6 @@ class NumericColumn:
 ColumnTransform = DiscreteColumn | NumericColumn
 
 
-def column_from_dict(data: dict[str, Any]) -> ColumnTransform:
-    """Read a column's `to_dict` back."""
-    data = dict(data)
-    kind = data.pop("type")
-    if kind == "numeric":
-        numeric = NumericColumn(**{**data, "cells": Cells.from_dict(data["cells"])})
-        if not isinstance(numeric.step, int) or numeric.step < 1 or not isinstance(numeric.format, (str, type(None))):
-            raise ValueError("times in impossible steps")
-        return numeric
-    if kind == "discrete":
-        lists = {key: tuple(data[key]) for key in ("levels", "cell", "mass")}
-        column = DiscreteColumn(**{**data, **lists})
-        shared = np.asarray(column.cell, dtype=np.int64)
-        if len(column.mass) != len(column.cell) or len(column.cell) not in (0, len(column.levels)):
-            raise ValueError("cells and levels do not fit each other")
-        if len(shared) and (shared.min() < 0 or shared.max() >= len(shared) or len(np.unique(shared)) <= shared.max()):
-            raise ValueError("levels without a cell of theirs")
-        return column
-    raise ValueError(f"unknown type of column {kind!r}")
-
-
 def _narrowed(low: float, high: float, low_open: bool, high_open: bool, dtype: str) -> tuple[float, float]:
     """Return the least and greatest float of `dtype` in a range: rounding to it then leads out at neither end."""
     kind = np.dtype(dtype).type

@@ -20,12 +20,12 @@ from privsynth.transforms.columns import (
     ColumnTransform,
     DiscreteColumn,
     NumericColumn,
-    column_from_dict,
 )
 from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_columns, starting_edges, unit_columns
 from privsynth.transforms.discover import FINE, discover_values
 from privsynth.transforms.inspection import INSPECTION, Question
 from privsynth.transforms.layout import Layout
+from privsynth.transforms.stored import column_from_dict
 from privsynth.transforms.values import to_levels, to_steps
 
 VALUES, ONE_WAY = "levels and atoms", "1-way counts"
@@ -90,6 +90,8 @@ class TableEncoder:
         columns = tuple(column_from_dict(entry) for entry in data["columns"])
         release = Release(np.asarray(data["one_way"]["values"], dtype=np.float64), float(data["one_way"]["scale"]))
         encoder = cls(columns, release)
+        if len({column.name for column in columns}) < len(columns) or not 0 <= release.scale < np.inf:
+            raise ValueError("columns of one name, or counts with impossible noise")
         if not columns or release.values.shape != (encoder.layout.width,):
             raise ValueError("counts and columns do not fit each other")
         return encoder

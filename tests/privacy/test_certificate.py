@@ -1,5 +1,6 @@
 """The certificate can be recomputed from its own charges, and a forged one cannot."""
 
+import contextlib
 import json
 import math
 from dataclasses import replace
@@ -77,6 +78,13 @@ def cheaper(event):
     return Failure(event.delta / 2)
 
 
+def altered(charge):
+    """Return a charge that costs less, with the noise that fits: an event alone is found by its noise."""
+    event = cheaper(charge.event)
+    noisier = 1.0 if isinstance(event, (BoundedRange, Failure)) else 2.0
+    return replace(charge, event=event, scale=charge.scale * noisier)
+
+
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize("way", ["removed", "altered"])
 def test_an_epsilon_that_leaves_out_a_charge_is_refused(certificate, number, way):
@@ -85,12 +93,28 @@ def test_an_epsilon_that_leaves_out_a_charge_is_refused(certificate, number, way
     if way == "removed":
         del charges[number]
     else:
-        charges[number] = replace(charges[number], event=cheaper(charges[number].event))
+        charges[number] = altered(charges[number])
     understated = epsilon_of([c.event for c in charges], delta=DELTA)
     assert understated < certificate.epsilon / 1.001
     replace(certificate, charges=tuple(charges), epsilon=understated).verify()
     with pytest.raises(PrivacyError, match="Do not trust"):
         replace(certificate, epsilon=understated).verify()
+
+
+def test_an_event_that_its_own_noise_contradicts_is_refused(certificate):
+    """Each direction: a cheaper event with the noise of the dear one, and less noise with the same event."""
+    seen = []
+    for number, charge in enumerate(certificate.charges):
+        event = cheaper(charge.event)
+        for changed in (replace(charge, event=event), replace(charge, scale=charge.scale / 2)):
+            charges = list(certificate.charges)
+            charges[number] = changed
+            with contextlib.suppress(PrivacyError):
+                replace(certificate, charges=tuple(charges)).verify()
+                continue
+            seen.append(type(event))
+    assert seen.count(Gaussian) >= 4
+    assert {PureDP, Gaussian, BoundedRange, SubsampledGaussian} == set(seen)
 
 
 @settings(max_examples=25)

@@ -12,8 +12,9 @@ from scipy import stats
 from privsynth._reading import read_numbers as to_numbers
 from privsynth.errors import ConditionError
 from privsynth.transforms.cells import Cells
-from privsynth.transforms.columns import OTHER, DiscreteColumn, NumericColumn, column_from_dict
+from privsynth.transforms.columns import OTHER, DiscreteColumn, NumericColumn
 from privsynth.transforms.predicates import Between, OneOf
+from privsynth.transforms.stored import column_from_dict
 from privsynth.transforms.values import from_numbers, to_levels, to_number
 
 FALSE_ALARM = 1e-6

@@ -15,7 +15,7 @@ from privsynth.privacy.events import Failure, Gaussian
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, resolve_schema
-from privsynth.transforms.columns import OTHER, column_from_dict
+from privsynth.transforms.columns import OTHER
 from privsynth.transforms.discover import discover_bounds, grow_leaves
 from privsynth.transforms.encoder import (
     BOUNDS,
@@ -28,6 +28,7 @@ from privsynth.transforms.encoder import (
 )
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.predicates import OneOf
+from privsynth.transforms.stored import column_from_dict
 
 N = 4_000
 

@@ -1,0 +1,64 @@
+"""Whether the parts of a model file fit each other: a forger can write any of them, with digests that fit.
+
+What is found here keeps a model from claiming what its own parts contradict. It cannot tell who wrote the file: a
+certificate with an event left out, or numbers that are all made up, is as consistent as an honest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from privsynth.errors import PrivacyError
+from privsynth.kinds import Boolean, Categorical, Identifier, is_known_dtype
+from privsynth.privacy.certificate import Certificate
+from privsynth.schema import Schema
+from privsynth.tables import check_arrow
+from privsynth.transforms.columns import DiscreteColumn
+from privsynth.transforms.encoder import ONE_WAY, TableEncoder
+from privsynth.transforms.reshape import Reshape
+from privsynth.transforms.units import Persons
+
+MOST_COLUMNS = 4000
+"""Of a table in a file: each takes about a millisecond to load and a tenth of a megabyte."""
+
+
+def check_columns(
+    dtypes: Mapping[str, str],
+    arrow: Mapping[str, str],
+    numbers: Mapping[str, int],
+    schema: Schema,
+    encoder: TableEncoder,
+) -> None:
+    """Raise `ValueError` unless schema, data types and encoder are about the same columns."""
+    if len(dtypes) > MOST_COLUMNS or len(schema.rules) > MOST_COLUMNS:
+        raise ValueError(f"more than {MOST_COLUMNS} columns or rules")
+    if unknown := [text for text in dtypes.values() if not is_known_dtype(text)]:
+        raise ValueError(f"unknown data type {unknown[0]!r}")
+    check_arrow(arrow, dtypes)
+    if strange := [name for name, number in numbers.items() if name not in dtypes or name != str(number)]:
+        raise ValueError(f"columns {strange[:5]} are numbered otherwise than they are named")
+    reshape = Reshape(schema)
+    learned = {name: column for name, column in reshape.schema.items() if not isinstance(column, Identifier)}
+    if list(dtypes) != list(schema) or list(learned) != encoder.layout.names:
+        raise ValueError("columns and schema do not fit each other")
+    for column in encoder.columns:
+        levels = isinstance(learned[column.name], (Boolean, Categorical))
+        own = column.name in reshape.joints or column.dtype == dtypes[column.name]
+        if levels != isinstance(column, DiscreteColumn) or not own:
+            raise ValueError(f"column {column.name!r} is declared as one kind and stored as another")
+
+
+def check_claim(certificate: Certificate, schema: Schema, encoder: TableEncoder, persons: Persons | None) -> None:
+    """Raise unless the certificate costs what it states and is about the counts and persons in the same file."""
+    certificate.verify()
+    unit = certificate.unit
+    if unit.column != schema.privacy_unit or unit.column != (persons.column if persons else None):
+        raise ValueError("persons and certificate do not fit each other")
+    if not unit.chosen and schema.max_rows_per_unit not in (None, unit.rows):
+        raise ValueError("the certificate is for another number of rows of a person than the schema declares")
+    scales = [charge.scale for charge in certificate.charges if charge.label == ONE_WAY]
+    if scales != [encoder.one_way.scale]:
+        raise PrivacyError(
+            f"The certificate lists {len(scales)} releases of {ONE_WAY} with noise {scales[:3]}, and the model holds "
+            f"one with noise {encoder.one_way.scale:.4g}. Do not trust this model's claim."
+        )
