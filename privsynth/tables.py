@@ -211,7 +211,24 @@ def read_table(path: str | Path) -> pd.DataFrame:
     twice = sorted(set(header[header.duplicated()]))
     if twice:  # pandas would number them in silence
         raise DataError(f"{path}: column names must be distinct. These occur more than once: {twice}. Rename them.")
+    if _looks_like_data(header.astype(str).tolist()):
+        raise DataError(
+            f"{path}: most names in its first line are numbers or dates, as if it were a row. Column names are public: "
+            "a row in their place would be published. Add a line of names."
+        )
     return frame
+
+
+def _looks_like_data(names: list[str]) -> bool:
+    """Whether the first line of a CSV file is a row: most of it numbers or dates, but no count such as 0, 1, 2.
+
+    >>> _looks_like_data(["39", "State-gov", "77516", "2024-01-31"]), _looks_like_data(["2019", "2020", "2021"])
+    (True, False)
+    """
+    odd = [name for name in names if re.fullmatch(r"\s*[-+]?[\d.,:/TZ-]*\d[\d.,:/TZ %-]*\s*", name)]
+    whole = [int(name) for name in odd if name.isdecimal()]
+    counted = len(whole) == len(odd) and whole == list(range(whole[0], whole[0] + len(whole))) if whole else False
+    return 2 * len(odd) > len(names) and not counted
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:

@@ -171,3 +171,26 @@ def test_mixed_objects_that_parquet_cannot_hold(tmp_path):
     with pytest.raises(DataError, match=r"t\.parquet cannot be written as Parquet.*CSV"):
         write_table(pd.DataFrame({"a": [1, "x", 2.5]}), tmp_path / "t.parquet")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("39,State-gov,77516,13", True),
+        ("2024-01-31 10:00,12.5,GB", True),
+        ("1.5", True),
+        ("age,income,2024", False),
+        ("0,1,2,3", False),
+        ("city,2019,2020,2021", False),
+        ("a,b,1,2", False),
+    ],
+)
+def test_a_row_in_the_place_of_names_is_refused(tmp_path, line, refused):
+    path = tmp_path / "table.csv"
+    path.write_text(f"{line}\n" * 1 + ",".join("x" for _ in line.split(",")) + "\n")
+    if refused:
+        with pytest.raises(DataError, match=r"as if it were a row.*Add a line of names") as caught:
+            read_table(path)
+        assert line.split(",")[0] not in str(caught.value).replace(str(path), "")
+    else:
+        assert len(read_table(path)) == 1
