@@ -10,7 +10,7 @@ from typing import Any
 
 from privsynth._checks import check_real
 from privsynth.errors import PrivacyError
-from privsynth.privacy.accountant import epsilon_of, total_delta
+from privsynth.privacy.accountant import epsilon_of, total_delta, total_mu
 from privsynth.privacy.composition import compose, cost_of, mechanism_in_words, share_of, what_was_read
 from privsynth.privacy.events import (
     BoundedRange,
@@ -120,6 +120,7 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict; infinite epsilon is None."""
+        mu = total_mu(charge.event for charge in self.charges)
         return {
             "statement": self.statement(),
             "epsilon": None if math.isinf(self.epsilon) else self.epsilon,
@@ -128,7 +129,7 @@ class Certificate:
             "unit": self.unit.text,
             "privacy_unit": self.unit.to_dict(),
             "failure_delta": total_delta(charge.event for charge in self.charges),
-            "charges": [self._charge_to_dict(charge) for charge in self.charges],
+            "charges": [self._charge_to_dict(charge, mu) for charge in self.charges],
             "composition": compose(self.charges, epsilon=self.epsilon, delta=self.delta) if self.private else None,
             "noise": self.noise,
             "accountant": self.accountant,
@@ -136,16 +137,15 @@ class Certificate:
             "not_covered": list(self.not_covered),
         }
 
-    def _charge_to_dict(self, charge: Charge) -> dict[str, Any]:
+    def _charge_to_dict(self, charge: Charge, mu: float) -> dict[str, Any]:
         """Return a charge with its cost and with words for both; `from_dict` reads the numbers only."""
-        events = [other.event for other in self.charges]
         return {
             **asdict(charge),
             "event": event_to_dict(charge.event),
             "read": what_was_read(charge.label),
             "mechanism": mechanism_in_words(charge, private=self.private),
             "cost": cost_of(charge.event) if self.private else {},
-            "share_of_mu_squared": share_of(charge.event, events) if self.private else None,
+            "share_of_mu_squared": share_of(charge.event, mu) if self.private else None,
         }
 
     @classmethod

@@ -81,10 +81,10 @@ def cost_of(event: Event) -> dict[str, float]:
     return {}
 
 
-def share_of(event: Event, events: Sequence[Event]) -> float | None:
-    """Return an event's share of the sum of mu squared over `events`; None where it is added up otherwise."""
-    total = total_mu(events) ** 2
-    return cost_of(event)["mu"] ** 2 / total if total > 0 and "mu" in cost_of(event) else None
+def share_of(event: Event, mu: float) -> float | None:
+    """Return an event's share of the square of the total `mu`; None where it is added up otherwise."""
+    cost = cost_of(event)
+    return (cost["mu"] / mu) ** 2 if "mu" in cost and mu > 0 else None
 
 
 def compose(charges: Sequence[Charge], *, epsilon: float, delta: float) -> dict[str, Any]:
