@@ -169,7 +169,15 @@ def test_what_is_no_certificate_is_told(text):
 
 @pytest.mark.parametrize(
     "event",
-    [Gaussian(1e300), BoundedRange(1e300), BoundedRange(1.0, 10**300), PureDP(1e308), SubsampledGaussian(1e-300, 1, 1)],
+    [
+        Gaussian(1e300),
+        BoundedRange(1e300),
+        BoundedRange(1.0, 10**300),
+        PureDP(1e308),
+        SubsampledGaussian(1e-300, 1, 1),
+        SubsampledGaussian(0.01, 0.5, 10),
+        SubsampledGaussian(1.0, 0.5, 10**9),
+    ],
 )
 def test_absurd_costs_are_refused_without_a_crash(certificate, event):
     charges = (*certificate.charges, Charge("more", event, 0.0, 0.0, 0))
