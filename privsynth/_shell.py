@@ -16,10 +16,14 @@ import pandas as pd
 import typer
 from typer.core import TyperGroup
 
-from privsynth.errors import ParameterError, PrivsynthError, PrivsynthWarning, SchemaError
+from privsynth.bundle import in_one_line
+from privsynth.errors import DataError, ParameterError, PrivacyError, PrivsynthError, PrivsynthWarning, SchemaError
 from privsynth.privacy.budget import Budget
+from privsynth.privacy.certificate import Certificate
 from privsynth.privacy.ledger import Ledger
+from privsynth.rules import Formula
 from privsynth.schema import Schema
+from privsynth.synthesizers.base import Synthesizer
 from privsynth.tables import check_writable
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
 
@@ -198,3 +202,25 @@ def describe(column: ColumnTransform) -> str:
     levels = [str(level) for level in column.levels]
     shown = ", ".join(levels[:8]) + (f" and {len(levels) - 8} more" if len(levels) > 8 else "")
     return f"{shown}{', or another level' if column.other else ''}{missing}"
+
+
+def columns_text(model: Synthesizer) -> str:
+    """Return a line a column: its name, its kind and what was learned of it. A file's own line ends are not printed."""
+    learned = {column.name: describe(column) for column in model.learned_columns}
+    learned |= {rule.column: f"computed: {rule}" for rule in model.schema_.rules if isinstance(rule, Formula)}
+    owner = model.certificate_.unit.column
+    learned |= {} if owner is None else {owner: "names the person; made up anew"}
+    told = [(name, c.kind, learned.get(name, "not learned; made up anew")) for name, c in model.schema_.items()]
+    rows = [tuple(in_one_line(part) for part in row) for row in told]
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    return "\n".join(f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows)
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Read a certificate that came without its model."""
+    try:
+        return Certificate.from_json(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text. Name a certificate as JSON, or a model.") from error
+    except PrivacyError as error:
+        raise PrivacyError(f"{path}: {error}") from error

@@ -21,10 +21,11 @@ from privsynth._shell import (
     Commands,
     check_budget,
     check_left,
+    columns_text,
     declared_schema,
-    describe,
     ledger_text,
     open_ledger,
+    read_certificate,
     told_of_ledger,
 )
 from privsynth._version import __version__
@@ -32,7 +33,7 @@ from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
 from privsynth.errors import DataError
 from privsynth.evaluation import evaluate
-from privsynth.rules import Formula
+from privsynth.report import render_certificate
 from privsynth.schema import Continuous, Datetime, Schema
 from privsynth.synthesizers import CTGAN, load
 from privsynth.tables import check_writable, read_table, write_table
@@ -104,15 +105,16 @@ def demo(
 
     Learns the transactions privately, samples as many synthetic ones and compares them with a holdout, all in
     about a minute on two cores. Writes transactions.csv (simulated, nobody's data), schema.json
-    (what is public of it), model.privsynth, synthetic.csv, report.html and certificate.json.
+    (what is public of it), model.privsynth, synthetic.csv, report.html, and the certificate as .json and .html.
     """
     check_budget(epsilon, None)
     if output.exists() and not output.is_dir():
         raise DataError(f"{output} is a file. Name a folder.")
     output.mkdir(parents=True, exist_ok=True)
-    names = "transactions.csv", "schema.json", "model.privsynth", "synthetic.csv", "report.html", "certificate.json"
+    names = ["transactions.csv", "schema.json", "model.privsynth", "synthetic.csv", "report.html"]
+    names += ["certificate.json", "certificate.html"]
     paths = [output / name for name in names]
-    table_path, schema_path, model_path, sample_path, report_path, certificate_path = paths
+    table_path, schema_path, model_path, sample_path, report_path, certificate_path, page_path = paths
     for path in paths:
         check_writable(path)
     start = time.monotonic()
@@ -129,7 +131,9 @@ def demo(
     write_text(schema_path, _DEMO_SCHEMA.to_json())
     model.save(model_path)
     write_table(synthetic, sample_path)
-    write_text(certificate_path, json.dumps(model.certificate_.to_dict(), indent=2))
+    certificate = model.certificate_.to_dict()
+    write_text(certificate_path, json.dumps(certificate, indent=2))
+    write_text(page_path, render_certificate(certificate, source=model_path.name))
     write_report(evaluation, report_path, title="privsynth demo: simulated card transactions")
     typer.echo(f"4/4  done in {time.monotonic() - start:.0f} s\n\n{evaluation}\n\n{model.certificate_.statement()}")
     typer.echo(
@@ -293,32 +297,39 @@ def evaluate_command(
 
 @app.command()
 def inspect(
-    model: Model,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model, or the certificate of one that came alone, as .json.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the certificate as a page to print, .html.")
+    ] = None,
 ) -> None:
     r"""Show a model's columns and certificate.
 
     \b
-    Example:  privsynth inspect model.privsynth
+    Example:  privsynth inspect model.privsynth --html certificate.html
+              privsynth inspect certificate.json
 
     The certificate lists every touch of the private rows; its epsilon is recomputed from that list, and a
     model whose claim does not hold is refused with exit code 2.
     """
-    loaded = load(model)
-    certificate = loaded.certificate_
+    if html is not None:
+        check_output(html, model, endings=(".html",))
+    if model.suffix.lower() == ".json":
+        certificate, columns = read_certificate(model), ""
+    else:
+        loaded = load(model)
+        certificate, columns = loaded.certificate_, f"{columns_text(loaded)}\n\n"
+    certificate.verify()
+    if html is not None:
+        write_text(html, render_certificate(certificate.to_dict(), source=model.name))
     if as_json:
-        certificate.verify()
         typer.echo(json.dumps(certificate.to_dict(), indent=2))
         return
-    learned = {column.name: describe(column) for column in loaded.learned_columns}
-    learned |= {rule.column: f"computed: {rule}" for rule in loaded.schema_.rules if isinstance(rule, Formula)}
-    owner = loaded.certificate_.unit.column
-    learned |= {} if owner is None else {owner: "names the person; made up anew"}
-    rows = [(name, c.kind, learned.get(name, "not learned; made up anew")) for name, c in loaded.schema_.items()]
-    widths = [max(len(row[i]) for row in rows) for i in range(2)]
-    typer.echo("\n".join(f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows))
-    typer.echo(f"\n{certificate}\n")
-    certificate.verify()
+    typer.echo(f"{columns}{certificate}\n")
     if math.isfinite(certificate.epsilon):
         again = f"epsilon={certificate.recompute():.4g} at delta={certificate.delta:.2g}"
         typer.echo(f"Verified: the listed events, composed anew, cost {again}.")
+    if html is not None:
+        typer.echo(f"The page is {html}.")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from privsynth import Budget, Ledger
+from privsynth import CTGAN, Budget, Ledger
 from privsynth.cli import app
 from privsynth.datasets import make_transactions
 
@@ -106,6 +106,16 @@ def test_evaluate_compares_dates_as_dates(folder, tmp_path, ending):
     assert {c["name"]: c["kind"] for c in summary["columns"]}["timestamp"] == "datetime"
 
 
+def test_inspect_prints_no_escapes_of_a_model(tmp_path):
+    """A level or a name could make a claim look verified."""
+    frame = pd.DataFrame({"a\x1b[2Jb": np.arange(900) % 2 == 0, "c": np.where(np.arange(900) % 2, "d\x1b[31m", "e\nf")})
+    CTGAN(8.0, steps=2, verbose=False, critic="measured").fit(frame).save(tmp_path / "model")
+    result = run("inspect", tmp_path / "model")
+    assert result.exit_code == 0, result.output
+    assert "a?[2Jb" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
 def test_inspect_shows_columns_and_verifies(folder):
     result = run("inspect", folder / "model")
     assert result.exit_code == 0, result.output
@@ -126,11 +136,42 @@ def test_a_claim_that_does_not_hold_is_refused(folder, tmp_path):
         assert_refused(run("inspect", tmp_path / "liar", *options), "states epsilon=0.1, but its listed events cost")
 
 
+def test_inspect_writes_a_page_to_print(folder, tmp_path):
+    page = tmp_path / "page.html"
+    result = run("inspect", folder / "model", "--html", page)
+    assert result.exit_code == 0, result.output
+    assert f"The page is {page}" in result.stdout
+    assert "Privacy certificate" in page.read_text()
+    assert_refused(run("inspect", folder / "model", "--html", tmp_path / "page.txt"), "must end in .html")
+    assert_refused(run("inspect", folder / "model", "--html", folder / "model"), "must end in .html")
+    assert_refused(run("inspect", folder / "model", "--html", tmp_path / "no" / "page.html"), "no")
+
+
+def test_a_certificate_that_came_alone_is_verified_too(folder, tmp_path):
+    """A privacy officer gets the JSON; the model stays where it is."""
+    alone, liar, page = tmp_path / "certificate.json", tmp_path / "liar.json", tmp_path / "page.html"
+    alone.write_text(run("inspect", folder / "model", "--json").stdout)
+    result = run("inspect", alone, "--html", page)
+    assert result.exit_code == 0, result.output
+    assert "Verified: the listed events, composed anew, cost epsilon=1 " in result.stdout
+    assert run("inspect", alone, "--json").stdout == alone.read_text()
+    page.unlink()
+    liar.write_text(json.dumps({**json.loads(alone.read_text()), "epsilon": 0.1}))
+    for options in ([], ["--json"], ["--html", page]):
+        assert_refused(run("inspect", liar, *options), "states epsilon=0.1, but its listed events cost")
+    liar.write_text("{}")
+    assert_refused(run("inspect", liar), "liar.json: This is no privsynth certificate")
+    liar.write_bytes(b"\xff\xfe\x00")
+    assert_refused(run("inspect", liar), "is no text")
+    assert_refused(run("inspect", tmp_path / "none.json"), "none.json")
+    assert not page.exists()
+
+
 def test_demo(tmp_path):
     result = run("demo", "--output", tmp_path / "out", "--rows", 2000, "--steps", 20)
     assert result.exit_code == 0, result.output
-    wanted = ["certificate.json", "model.privsynth", "report.html", "schema.json", "synthetic.csv", "transactions.csv"]
-    assert files(tmp_path / "out") == wanted
+    wanted = ["certificate.html", "certificate.json", "model.privsynth", "report.html", "schema.json", "synthetic.csv"]
+    assert files(tmp_path / "out") == [*wanted, "transactions.csv"]
     assert "differential privacy" in result.stdout
     assert "privsynth inspect" in result.stdout
     assert len(pd.read_csv(tmp_path / "out" / "synthetic.csv")) == 1600

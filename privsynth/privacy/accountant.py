@@ -38,6 +38,8 @@ from privsynth.privacy.events import (
 )
 
 _MOST_PRV_STEPS = 10**7  # beyond, no grid is fine enough for an error per step that adds up to little
+_HOPELESS = 200.0
+"""A Renyi bound so far beyond any budget (30 at most) that the PRV accountant need not take minutes to sharpen it."""
 
 
 def gdp_delta(epsilon: float, mu: float) -> float:
@@ -151,7 +153,7 @@ def _prv_epsilon(history: list[tuple[float, float, int]], delta: float) -> float
     from opacus.accountants import PRVAccountant
 
     rdp = _rdp_epsilon(history, delta)
-    if sum(steps for _, _, steps in history) > _MOST_PRV_STEPS:
+    if rdp > _HOPELESS or sum(steps for _, _, steps in history) > _MOST_PRV_STEPS:
         return rdp
     accountant = PRVAccountant()
     accountant.history = list(history)

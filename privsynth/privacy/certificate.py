@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
+from privsynth._checks import check_real
 from privsynth.errors import PrivacyError
-from privsynth.privacy.accountant import epsilon_of, total_delta
+from privsynth.privacy.accountant import epsilon_of, total_delta, total_mu
+from privsynth.privacy.composition import compose, cost_of, mechanism_in_words, share_of, what_was_read
 from privsynth.privacy.events import (
     BoundedRange,
     Failure,
@@ -68,7 +71,7 @@ class Certificate:
     def of(cls, mechanisms: Mechanisms, *, delta: float) -> Certificate:
         """Write the certificate of everything that `mechanisms` charged."""
         private = mechanisms.private and mechanisms.noise.secure
-        packages = ("privsynth", "opacus", "opendp", "torch", "numpy")
+        packages = ("privsynth", "opacus", "opendp", "cryptography", "scipy", "numpy", "torch")
         return cls(
             epsilon=epsilon_of(mechanisms.events, delta=delta),
             delta=delta,
@@ -100,11 +103,18 @@ class Certificate:
                 )
             if self.private and not _is_consistent(charge):
                 raise PrivacyError(
-                    f"Noise of {charge.scale:.4g} for a sensitivity of {charge.sensitivity:.4g} does not cost what the "
-                    f"certificate states for {charge.label[:60]!r}. Do not trust this model's claim."
+                    f"The certificate states {charge.event} for {charge.label[:60]!r}, but noise of {charge.scale:.4g} "
+                    f"for a sensitivity of {charge.sensitivity:.4g} does not cost that. Do not trust its claim."
                 )
-        again = self.recompute()
-        if math.isinf(again) != math.isinf(self.epsilon) or again > self.epsilon * 1.001 + 1e-9:
+        try:
+            again = self.recompute()
+        except (ArithmeticError, ValueError) as error:  # absurd numbers in a file
+            raise PrivacyError(
+                f"The listed events cannot be added up ({error}). Do not trust this model's claim."
+            ) from error
+        if math.isinf(again) and math.isinf(self.epsilon):
+            return
+        if math.isinf(self.epsilon) or not again <= self.epsilon * 1.001 + 1e-9:
             raise PrivacyError(
                 f"The certificate states epsilon={self.epsilon:.4g}, but its listed events cost {again:.4g} "
                 f"at delta={self.delta:.2g}. Do not trust this model's claim."
@@ -119,6 +129,7 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict; infinite epsilon is None."""
+        mu = total_mu(charge.event for charge in self.charges)
         return {
             "statement": self.statement(),
             "epsilon": None if math.isinf(self.epsilon) else self.epsilon,
@@ -127,33 +138,69 @@ class Certificate:
             "unit": self.unit.text,
             "privacy_unit": self.unit.to_dict(),
             "failure_delta": total_delta(charge.event for charge in self.charges),
-            "charges": [{**asdict(c), "event": event_to_dict(c.event)} for c in self.charges],
+            "charges": [self._charge_to_dict(charge, mu) for charge in self.charges],
+            "composition": compose(self.charges, epsilon=self.epsilon, delta=self.delta) if self.private else None,
             "noise": self.noise,
-            "accountant": "Gaussian DP; PRV with Poisson subsampling where DP-SGD ran (see docs/privacy.md)",
+            "accountant": self.accountant,
             "versions": dict(self.versions),
             "not_covered": list(self.not_covered),
         }
 
+    def _charge_to_dict(self, charge: Charge, mu: float) -> dict[str, Any]:
+        """Return a charge with its cost and with words for both; `from_dict` reads the numbers only."""
+        return {
+            **asdict(charge),
+            "event": event_to_dict(charge.event),
+            "read": what_was_read(charge.label),
+            "mechanism": mechanism_in_words(charge, private=self.private),
+            "cost": cost_of(charge.event) if self.private else {},
+            "share_of_mu_squared": share_of(charge.event, mu) if self.private else None,
+        }
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Certificate:
-        """Read `to_dict` back."""
+        """Read `to_dict` back; words and sums are not read but written anew."""
         runs = sum(c["event"]["kind"] == SubsampledGaussian.__name__ for c in data["charges"])
         if len(data["charges"]) > _MOST_CHARGES or runs > _MOST_RUNS:
             raise PrivacyError(f"The certificate lists {len(data['charges'])} charges: more than any fit makes.")
         charges = tuple(
             Charge(
-                label=str(c["label"]),
+                label=_line(c["label"]),
                 event=event_from_dict(c["event"]),
-                sensitivity=float(c["sensitivity"]),
-                scale=float(c["scale"]),
+                sensitivity=_size(c, "sensitivity"),
+                scale=_size(c, "scale"),
                 n_values=int(c["n_values"]),
             )
             for c in data["charges"]
         )
-        epsilon = math.inf if data["epsilon"] is None else float(data["epsilon"])
-        versions = {str(k): str(v) for k, v in data["versions"].items()}
+        epsilon = math.inf if data["epsilon"] is None else _size(data, "epsilon")
+        delta = check_real("Certificate", "delta", data["delta"], low=0, low_open=True, high=1, high_open=True)
+        versions = {_line(k): _line(v) for k, v in data["versions"].items()}
         unit = Unit.from_dict(data.get("privacy_unit"))
-        return cls(epsilon, float(data["delta"]), charges, str(data["noise"]), versions, bool(data["private"]), unit)
+        return cls(epsilon, delta, charges, _line(data["noise"]), versions, bool(data["private"]), unit)
+
+    @classmethod
+    def from_json(cls, text: str) -> Certificate:
+        """Read a certificate that came as JSON, from anybody.
+
+        Raises
+        ------
+        PrivacyError
+            When it is none. Whether it is true is for `verify`.
+        """
+        try:
+            return cls.from_dict(json.loads(text))
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise PrivacyError(
+                f"This is no privsynth certificate ({type(error).__name__}: {error}). Get a fresh copy."
+            ) from error
+
+    @property
+    def accountant(self) -> str:
+        """What composed the listed events, in words; `versions` has the packages."""
+        if any(isinstance(charge.event, SubsampledGaussian) for charge in self.charges):
+            return "Gaussian differential privacy, and Opacus's PRV accountant for the DP-SGD steps (upper bound)"
+        return "Gaussian differential privacy, in closed form"
 
     @property
     def not_covered(self) -> tuple[str, ...]:
@@ -192,8 +239,26 @@ class Certificate:
         if self.unit.column is not None:
             how = "chosen from the released rows per person" if self.unit.chosen else "as declared"
             lines.append(f"Rows learned from: at most {self.unit.rows} of each {self.unit.column!r}, {how}")
-        lines += [f"Noise: {self.noise}", "Not covered:", *(f"  - {line}" for line in self.not_covered)]
+        lines += [
+            f"Accountant: {self.accountant}",
+            f"Noise: {self.noise}",
+            "Not covered:",
+            *(f"  - {line}" for line in self.not_covered),
+        ]
         return "\n".join(lines)
+
+
+def _size(data: dict[str, Any], name: str) -> float:
+    """Read a finite number >= 0: a NaN would compare as within any bound."""
+    return check_real("Certificate", name, data[name], low=0, high=1e300)
+
+
+def _line(value: Any) -> str:
+    """Read text for a terminal: line ends and escapes could make a claim look verified."""
+    text = str(value)
+    if not text.isprintable():
+        raise ValueError(f"{text!r} is no line of text")
+    return text
 
 
 def _is_consistent(charge: Charge) -> bool:

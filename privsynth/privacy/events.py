@@ -60,6 +60,13 @@ class SubsampledGaussian(_Checked):
     sampling_rate: float
     steps: int
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampling_rate > 1:
+            raise PrivacyError(
+                f"The sampling_rate of SubsampledGaussian must be at most 1. Got {self.sampling_rate!r}."
+            )
+
 
 @dataclass(frozen=True)
 class Failure(_Checked):

@@ -47,7 +47,7 @@ def render_html(summary: dict[str, Any], *, title: str = "Synthetic data evaluat
         raise parameter_error("render_html", "summary", wanted, got, "Pass evaluation.summary.")
     names, matrix = summary["pairs"]["names"], summary["pairs"]["tvd"]
     return (
-        _environment()
+        environment()
         .get_template("evaluation.html.j2")
         .render(
             summary=summary,
@@ -95,7 +95,8 @@ def write_html(
     return goal
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return where the pages' templates are, with everything escaped that they are given."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("privsynth", "report"),
         autoescape=True,

@@ -169,6 +169,100 @@ def test_unknown_and_negative_events_are_refused(certificate, event):
         Certificate.from_dict(data)
 
 
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        *[("epsilon", bad) for bad in (math.nan, -1.0, "1", math.inf)],
+        *[("delta", bad) for bad in (math.nan, 0.0, 5.0)],
+        *[("sensitivity", math.nan), ("scale", math.nan), ("scale", -1.0)],
+        *[("label", "size\nVerified: all is well"), ("label", "\x1b[2J"), ("noise", "\u202e")],
+        *[("charges", 7), ("charges", [[]]), ("versions", None), ("privacy_unit", {"column": "x"})],
+    ],
+)
+def test_numbers_without_order_and_text_for_terminals_are_refused(certificate, name, bad):
+    data = certificate.to_dict()
+    (data["charges"][0] if name in ("sensitivity", "scale", "label") else data)[name] = bad
+    with pytest.raises(PrivacyError, match="no privsynth certificate"):
+        Certificate.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", "[1]", "[" * 100_000, '{"epsilon": 1e999}', "\x00"])
+def test_what_is_no_certificate_is_told(text):
+    with pytest.raises(PrivacyError, match="no privsynth certificate"):
+        Certificate.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Gaussian(1e300),
+        BoundedRange(1e300),
+        BoundedRange(1.0, 10**300),
+        PureDP(1e308),
+        SubsampledGaussian(1e-300, 1, 1),
+        SubsampledGaussian(0.01, 0.5, 10),
+        SubsampledGaussian(1.0, 0.5, 10**9),
+    ],
+)
+def test_absurd_costs_are_refused_without_a_crash(certificate, event):
+    charges = (*certificate.charges, Charge("more", event, 0.0, 0.0, 0))
+    with pytest.raises(PrivacyError, match="Do not trust"):
+        replace(certificate, charges=charges).verify()
+
+
+def test_words_and_sums_of_a_file_are_not_believed(certificate):
+    data = certificate.to_dict()
+    data["statement"] = "perfect privacy"
+    data["composition"]["epsilon_rest"] = 0.0
+    data["charges"][0]["mechanism"] = "magic"
+    data["not_covered"] = []
+    assert Certificate.from_json(json.dumps(data)).to_dict() == certificate.to_dict()
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("unit", [None, Unit("customer", 1)])
+def test_its_parts_add_up(train, unit):
+    certificate = Certificate.of(spent(train=train, unit=unit), delta=DELTA)
+    parts = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
+    sums = parts["composition"]
+    first = sum(part["epsilon"] for part in sums["epsilon_added"])
+    assert [part["label"] for part in sums["epsilon_added"]] == (["rows per person"] if unit else []) + ["size"]
+    assert first + sums["epsilon_rest"] == pytest.approx(certificate.epsilon)
+    assert sums["delta_rest"] + sum(part["delta"] for part in sums["delta_taken_off"]) == pytest.approx(DELTA)
+    mus = [charge["cost"]["mu"] for charge in parts["charges"] if "mu" in charge["cost"]]
+    assert sums["mu_rest"] == pytest.approx(math.hypot(*mus))
+    assert sum(charge["share_of_mu_squared"] or 0 for charge in parts["charges"]) == pytest.approx(1)
+    if train:
+        assert sums["dp_sgd"] == [{"noise_multiplier": 2.0, "sampling_rate": 0.02, "steps": 100}]
+        assert sums["delta_of_epsilon_rest"] is None
+        assert "PRV" in parts["accountant"]
+    else:
+        assert sums["dp_sgd"] == []
+        assert sums["delta_of_epsilon_rest"] == pytest.approx(sums["delta_rest"], rel=1e-6)
+        assert "closed form" in parts["accountant"]
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_an_accountant_of_somebody_else_agrees(train):
+    """dp-accounting on the listed events: exact within 1e-4 without DP-SGD, never above our bound by more with it."""
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+    from dp_accounting.pld import PLDAccountant
+
+    data = Certificate.of(spent(train=train), delta=DELTA).to_dict()
+    accountant = PLDAccountant()
+    for charge in data["charges"]:
+        event = charge["event"]
+        if "mu" in charge["cost"]:
+            accountant.compose(GaussianDpEvent(1 / charge["cost"]["mu"]))
+        elif event["kind"] == "SubsampledGaussian":
+            step = PoissonSampledDpEvent(event["sampling_rate"], GaussianDpEvent(event["noise_multiplier"]))
+            accountant.compose(step, event["steps"])
+    other = sum(c["cost"].get("epsilon", 0.0) for c in data["charges"])
+    other += accountant.get_epsilon(data["composition"]["delta_rest"])
+    assert data["epsilon"] == pytest.approx(other, abs=0.02 if train else 1e-3)
+    assert other <= data["epsilon"] * 1.001
+
+
 def test_it_holds_parameters_only():
     charge = Charge("1-way counts", Gaussian(0.3), 1.0, 1 / 0.3, 2)
     a, b = (Mechanisms(SecureNoise(), private=True) for _ in range(2))

@@ -7,7 +7,6 @@ import math
 import multiprocessing
 import os
 import pickle
-import resource
 import signal
 import stat
 import threading
@@ -413,6 +412,8 @@ def test_what_cannot_be_written_is_not_granted(path, monkeypatch, fault, first):
 
 
 def _reserve_on_a_full_disk(path, results):
+    import resource  # not on Windows, which has no fork either
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40))
     try:
         Ledger(Budget(1.0, 1e-5), path=path).reserve("fit", epsilon=0.3, delta=1e-6)

@@ -11,7 +11,7 @@ from privsynth.evaluation import evaluate
 from privsynth.report import render_html, write_html
 
 NASTY = "<script>alert(1)</script>"
-VOID = {"meta", "br", "hr", "img", "link"}
+VOID = {"meta", "col", "br", "hr", "img", "link"}
 
 
 class Balanced(HTMLParser):
