@@ -18,7 +18,7 @@ FLOORS = [  # on each floor the flats: parts that may see each other (without ci
     ["training nets"],
     ["synthesizers", "evaluation"],
     ["report"],
-    ["cli _shell _files _dates _where testing augment __main__"],
+    ["cli _shell _files _dates _where testing augment audit __main__"],
 ]
 PLACE = {
     part: (number, flat) for number, flats in enumerate(FLOORS) for flat in flats for part in flat.split()
