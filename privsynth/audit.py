@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from privsynth._checks import check_int, check_real, parameter_error
+from privsynth._checks import check_int, check_real
 from privsynth._progress import ProgressBar
 from privsynth._random import as_generator
 from privsynth.errors import ParameterError, PrivsynthWarning
@@ -38,6 +38,7 @@ _SCHEMA = Schema(
     }
 )
 _MAX_EPSILON = 30.0
+_LEAST_MU = 0.03  # below it, a table as small as this one is refused
 
 
 def audit(
@@ -94,58 +95,76 @@ def audit(
     check_int("audit", "runs", runs, low=20)
     check_int("audit", "canaries", canaries, low=100)
     check_real("audit", "confidence", confidence, low=0.5, high=1.0, high_open=True)
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     if certificate is None:
         sigma = calibrate_noise_multiplier([], sampling_rate=sampling_rate, steps=steps, epsilon=epsilon, delta=delta)
         trained: DPSGD | None = DPSGD(sigma, sampling_rate, steps)
+        fitted: float | None = epsilon
     else:
-        trained, epsilon, delta = _stated(certificate)
-        if trained is None:
-            notes.append("The model's critic was not trained by DP-SGD, so that is not audited.")
+        trained, fitted, delta = _stated(certificate)
+        notes = _notes(trained, fitted)
     audits: list[Audit] = []
     with ProgressBar(verbose) as progress:
         if trained is not None:
             audits.append(
                 audit_dp_sgd(trained, delta=delta, canaries=canaries, confidence=confidence, rng=rng, progress=progress)
             )
-        audits.append(
-            audit_membership(
-                lambda member: _fit_once(epsilon, delta, member),
-                runs=runs,
-                effect=_effect(epsilon, delta),
-                confidence=confidence,
-                rng=rng,
-                progress=progress,
-            )
-        )
-    return AuditReport(tuple(audits), confidence, "" if certificate is None else certificate.statement(), tuple(notes))
+        if fitted is not None:
+            audits.append(_audit_fits(fitted, delta, runs=runs, confidence=confidence, rng=rng, progress=progress))
+    statement = "" if certificate is None else certificate.statement()
+    return AuditReport(tuple(audits), confidence, statement, notes)
 
 
-def _stated(certificate: Certificate) -> tuple[DPSGD | None, float, float]:
-    """Return a certificate's DP-SGD, and the (epsilon, delta) of a fit whose counts have the mu of all the rest."""
+def _stated(certificate: Certificate) -> tuple[DPSGD | None, float | None, float]:
+    """Return a certificate's DP-SGD, the epsilon of a fit whose counts have the mu of all the rest, and delta."""
     if not math.isfinite(certificate.epsilon):
         raise ParameterError("The model is not private: it claims nothing that an audit could refute.")
     certificate.verify()
     events = [charge.event for charge in certificate.charges]
     steps = [e for e in events if isinstance(e, SubsampledGaussian)]
     trained = DPSGD(steps[0].noise_multiplier, steps[0].sampling_rate, steps[0].steps) if steps else None
-    mu = total_mu(events)
+    mu, delta = total_mu(events), certificate.delta
+    if mu < _LEAST_MU:
+        return trained, None, delta
+    if mu >= _mu_of_fit(_MAX_EPSILON, delta):
+        return trained, _MAX_EPSILON, delta
+    low = 1e-3
+    return trained, float(brentq(lambda epsilon: _mu_of_fit(epsilon, delta) - mu, low, _MAX_EPSILON)), delta
 
-    def excess(epsilon: float) -> float:
-        return _mu_of_fit(epsilon, certificate.delta) - mu
 
-    lowest = 1e-3
-    if excess(lowest) >= 0 or excess(_MAX_EPSILON) <= 0:
-        wanted = (
-            f"between {_mu_of_fit(lowest, certificate.delta):.3g} and {_mu_of_fit(_MAX_EPSILON, certificate.delta):.3g}"
+def _notes(trained: DPSGD | None, fitted: float | None) -> tuple[str, ...]:
+    """Say what a model's audit leaves out, and what it stands for."""
+    notes = ["The model's rows are not needed: noise is audited on canaries and on a small made-up table."]
+    if trained is None:
+        notes.append("None of its critics was trained by DP-SGD, so that is not audited.")
+    else:
+        notes.append("DP-SGD is audited with the model's parameters, and its claim is that of these steps alone.")
+    if fitted is None:
+        notes.append(f"The mu of all else is below {_LEAST_MU}: no audit of some hundred fits would see any of it.")
+    else:
+        notes.append(
+            f"Fits are audited at epsilon={fitted:.4g}, where their counts have the mu of all that the certificate "
+            "lists but DP-SGD."
         )
-        raise parameter_error("audit", "certificate", f"one whose counts have a mu {wanted}", mu)
-    return trained, float(brentq(excess, lowest, _MAX_EPSILON)), certificate.delta
+    return tuple(notes)
 
 
 def _mu_of_fit(epsilon: float, delta: float) -> float:
     """Return the mu that a fit without discoveries and DP-SGD has for its counts (`training.plan`)."""
     return gdp_mu(epsilon * (1 - MARGIN - SIZE_SHARE), delta * (1 - ROUNDING_SHARE))
+
+
+def _audit_fits(
+    epsilon: float, delta: float, *, runs: int, confidence: float, rng: np.random.Generator, progress: ProgressBar
+) -> Audit:
+    return audit_membership(
+        lambda member: _fit_once(epsilon, delta, member),
+        runs=runs,
+        effect=_effect(epsilon, delta),
+        confidence=confidence,
+        rng=rng,
+        progress=progress,
+    )
 
 
 def worst_case(member: bool) -> pd.DataFrame:

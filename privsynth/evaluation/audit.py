@@ -107,11 +107,11 @@ def _figures(named: dict[str, float]) -> str:
     )
 
 
-_MEANS = """A lower bound is what the attack proved: the parameter is not smaller than that, at the confidence stated. It
-is not the epsilon of the mechanism or of any model, which may lie anywhere above it; only the proof in docs/privacy.md
-bounds it from above. "Right code gives" is what this audit finds, in the median, where the code does exactly what is
-claimed: a fault that costs less than the gap from there to the claim cannot be seen. An audit looks at the mechanisms
-it attacks, with the inputs it gives them, on this machine; it says nothing about other leaks."""
+_MEANS = """A lower bound is what the attack proved: the parameter is not smaller than that, at the confidence stated.
+It is not the epsilon of the mechanism or of any model, which may lie anywhere above it; only the proof in
+docs/privacy.md bounds it from above. "Right code gives" is what this audit finds, in the median, where the code does
+exactly what is claimed: a fault that costs less than the gap from there to the claim cannot be seen. An audit looks
+at the mechanisms it attacks, with the inputs it gives them, on this machine; it says nothing about other leaks."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class AuditReport:
     statement : str
         The certificate's statement, where a model was given.
     notes : tuple of str
-        What was left out, and why.
+        What the audits stand for, and what was left out.
     """
 
     audits: tuple[Audit, ...]
@@ -168,6 +168,7 @@ class AuditReport:
         parts = [f"Audit: lower bounds at {self.confidence:.6g} confidence each, beside the claims."]
         if self.statement:
             parts.append(f"The model's certificate: {self.statement}")
-        parts += [str(audit) for audit in self.audits]
-        parts += [*self.notes, _MEANS, self.verdict]
+        if self.notes:
+            parts.append("\n".join(self.notes))
+        parts += [*map(str, self.audits), _MEANS, self.verdict]
         return "\n\n".join(parts)

@@ -159,7 +159,8 @@ def _tests(claim: _Claim, effect: float, runs: int, confidence: float) -> list[t
 
     power, size = norm.sf(_THRESHOLDS - effect), norm.sf(_THRESHOLDS)
     promised = epsilon(np.floor(runs * power), np.ceil(runs * size))
+    best = float(_THRESHOLDS[promised.argmax()]) if promised.max() > 0 else effect / 2
     return [
-        (f"epsilon at delta={claim.delta:.2g}", claim.epsilon, _Test(float(_THRESHOLDS[promised.argmax()]), epsilon)),
+        (f"epsilon at delta={claim.delta:.2g}", claim.epsilon, _Test(best, epsilon)),
         ("mu of Gaussian DP", claim.mu, _Test(effect / 2, mu)),
     ]
