@@ -19,7 +19,7 @@ from privsynth._checks import check_int, check_real
 from privsynth._progress import ProgressBar
 from privsynth._random import as_generator
 from privsynth.errors import ParameterError, PrivsynthWarning
-from privsynth.evaluation.audit import Audit, AuditReport
+from privsynth.evaluation.audit import Audit, AuditReport, Progress, no_progress
 from privsynth.evaluation.canaries import DPSGD, audit_dp_sgd
 from privsynth.evaluation.membership import Fitted, audit_membership
 from privsynth.privacy.accountant import calibrate_noise_multiplier, gdp_mu, total_mu
@@ -110,7 +110,7 @@ def audit(
                 audit_dp_sgd(trained, delta=delta, canaries=canaries, confidence=confidence, rng=rng, progress=progress)
             )
         if fitted is not None:
-            audits.append(_audit_fits(fitted, delta, runs=runs, confidence=confidence, rng=rng, progress=progress))
+            audits.append(audit_fits(fitted, delta, runs=runs, confidence=confidence, rng=rng, progress=progress))
     statement = "" if certificate is None else certificate.statement()
     return AuditReport(tuple(audits), confidence, statement, notes)
 
@@ -154,9 +154,16 @@ def _mu_of_fit(epsilon: float, delta: float) -> float:
     return gdp_mu(epsilon * (1 - MARGIN - SIZE_SHARE), delta * (1 - ROUNDING_SHARE))
 
 
-def _audit_fits(
-    epsilon: float, delta: float, *, runs: int, confidence: float, rng: np.random.Generator, progress: ProgressBar
+def audit_fits(
+    epsilon: float,
+    delta: float,
+    *,
+    runs: int,
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+    progress: Progress = no_progress,
 ) -> Audit:
+    """Audit `CTGAN.fit` on `worst_case` tables (`privsynth.evaluation.membership.audit_membership`)."""
     return audit_membership(
         lambda member: _fit_once(epsilon, delta, member),
         runs=runs,

@@ -30,7 +30,7 @@ level needs the least in total. For F(x) = exp(epsilon) x this comes close to th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def one_run_epsilon(correct: int, guesses: int, canaries: int, *, delta: float, 
     def is_refuted(epsilon: float) -> bool:
         return one_run_p_value(correct, guesses, canaries, epsilon=epsilon, delta=delta) <= 1 - confidence
 
-    return _largest_refuted(is_refuted)
+    return largest_refuted(is_refuted)
 
 
 def one_run_mu(correct: int, guesses: int, canaries: int, *, confidence: float) -> float:
@@ -77,14 +77,35 @@ def one_run_mu(correct: int, guesses: int, canaries: int, *, confidence: float) 
 
     def is_refuted(mu: float) -> bool:
         return one_run_refuted(
-            correct, guesses, canaries, inverse_power=lambda y: float(ndtr(ndtri(y) - mu)), confidence=confidence
+            correct, guesses, canaries, inverse_power=gaussian_inverse_power(mu), confidence=confidence
         )
 
-    return _largest_refuted(is_refuted)
+    return largest_refuted(is_refuted)
+
+
+InversePower = Callable[[float], float]
+
+
+def gaussian_inverse_power(mu: float) -> InversePower:
+    """Return F^-1 of mu-GDP, for `one_run_refuted`."""
+    return lambda power: float(ndtr(ndtri(power) - mu))
+
+
+def curve_inverse_power(epsilons: Sequence[float], deltas: Sequence[float]) -> InversePower:
+    """Return F^-1 of what is (epsilon, delta)-DP at several points: the most that one of them asks for.
+
+    (epsilon, delta)-DP bounds the power at x by exp(epsilon) x + delta, and by 1 - exp(-epsilon) (1 - delta - x).
+    """
+    lines = [(math.exp(epsilon), delta) for epsilon, delta in zip(epsilons, deltas, strict=True)]
+
+    def inverse(power: float) -> float:
+        return max(max((power - d) / e, 1 - d - e * (1 - power), 0.0) for e, d in lines)
+
+    return inverse
 
 
 def one_run_refuted(
-    correct: int, guesses: int, canaries: int, *, inverse_power: Callable[[float], float], confidence: float
+    correct: int, guesses: int, canaries: int, *, inverse_power: InversePower, confidence: float
 ) -> bool:
     """Return whether `correct` right guesses refute a trade-off function, by the second bound of this file.
 
@@ -107,7 +128,7 @@ def one_run_refuted(
     return False
 
 
-def _largest_refuted(is_refuted: Callable[[float], bool]) -> float:
+def largest_refuted(is_refuted: Callable[[float], bool]) -> float:
     """Bisect for the largest parameter that is refuted, of those up to 64."""
     if not is_refuted(0.0):
         return 0.0

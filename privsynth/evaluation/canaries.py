@@ -25,7 +25,16 @@ from torch import Tensor, nn
 
 from privsynth._checks import check_int, check_real
 from privsynth.evaluation.audit import Audit, Bound, Progress, no_progress
-from privsynth.evaluation.bounds import one_run_epsilon, one_run_mu
+from privsynth.evaluation.bounds import (
+    InversePower,
+    curve_inverse_power,
+    gaussian_inverse_power,
+    largest_refuted,
+    one_run_epsilon,
+    one_run_mu,
+    one_run_p_value,
+    one_run_refuted,
+)
 from privsynth.nets.discriminator import Discriminator, LayerPass
 from privsynth.privacy.accountant import epsilon_of
 from privsynth.privacy.events import SubsampledGaussian
@@ -35,10 +44,13 @@ from privsynth.training.private import private_adam, private_step
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+_Run = tuple[FloatArray, BoolArray]  # scores, and who was in
 _LENGTH = 1e4  # K, in units of max(1, C)
-_TRIALS = 20  # of the ideal run: half of them choose how many guesses are made, half tell what to expect
-_REACH = 1.25  # all guesses right must refute this many times the claim
-_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5)  # of canaries guessed in, and perhaps out
+_TRIALS = 30  # of the ideal run: two thirds choose how many guesses are made, the others tell what to expect
+_FEWEST = 100  # guesses: of fewer, chance has too much to say
+_REACH = 0.98  # of the guesses: if more had to be right to refute the claim, a fault could not show
+_DELTAS = (1e-6, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.08)  # where the claim's curve is asked for
+_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # of canaries guessed in, and perhaps as many out
 
 
 class CanaryNet(Discriminator):
@@ -148,34 +160,88 @@ def right_guesses(scores: FloatArray, present: BoolArray, *, n_in: int, n_out: i
 
 
 @dataclass(frozen=True)
-class _Guesses:
-    """How many guesses are made for one bound, fixed before the run, and what they are expected to bound."""
+class _Question:
+    """A claim that right guesses can refute.
 
-    n_in: int
-    n_out: int
-    expected: float
-
-
-def _choose_guesses(
-    ideal: list[tuple[FloatArray, BoolArray]], bound: Callable[[int, int], float], claim: float
-) -> _Guesses:
-    """Fix the numbers of guesses that do best on half of the simulated runs; expect what they do on the others.
-
-    Few guesses of the surest canaries do best where the code is right, but so few that all of them could be right
-    without the claim being refuted would never find a fault: those numbers are left out, if there are others.
+    ``refutes(right, guesses)`` says whether they do; ``bound(right, guesses)`` is the largest claim of its kind
+    that they refute.
     """
-    n_canaries = len(ideal[0][1])
-    half = len(ideal) // 2
 
-    def typical(option: tuple[int, int], runs: list[tuple[FloatArray, BoolArray]]) -> float:
-        right = [right_guesses(*run, n_in=option[0], n_out=option[1]) for run in runs]
-        return bound(int(np.median(right)), sum(option))
+    quantity: str
+    claim: float
+    refutes: Callable[[int, int], bool]
+    bound: Callable[[int, int], float]
 
-    sizes = sorted({max(1, min(round(share * n_canaries), n_canaries // 2)) for share in _SHARES})
-    options = [(n_in, n_out) for n_in in sizes for n_out in (0, n_in)]
-    useful = [option for option in options if bound(sum(option), sum(option)) > _REACH * claim]
-    n_in, n_out = max(useful or options, key=lambda option: typical(option, ideal[:half]))
-    return _Guesses(n_in, n_out, typical((n_in, n_out), ideal[half:]))
+    def needed(self, guesses: int) -> int:
+        """Return how many of `guesses` have to be right; one more than there are if none suffice."""
+        low, high = guesses // 2, guesses + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.refutes(middle, guesses) else (middle, high)
+        return high
+
+    def choose_guesses(self, ideal: list[_Run], confidence: float) -> tuple[int, int]:
+        """Fix how many are guessed in and out: what bounds most where the code is right, by the quick bound on mu.
+
+        Few guesses, of the surest canaries, do best there. Numbers of which (nearly) all had to be right to refute
+        the claim are left out, if there are others: a fault could not show.
+        """
+        n_canaries = len(ideal[0][1])
+        sizes = sorted({min(max(_FEWEST, round(share * n_canaries)), n_canaries // 2) for share in _SHARES})
+        options = [(n_in, n_out) for n_in in sizes for n_out in (0, n_in)]
+        useful = [option for option in options if self.refutes(int(_REACH * sum(option)), sum(option))]
+
+        def promise(option: tuple[int, int]) -> float:
+            return one_run_mu(_typical(ideal, option), sum(option), n_canaries, confidence=confidence)
+
+        return max(useful or options, key=promise)
+
+
+def _typical(runs: list[_Run], option: tuple[int, int]) -> int:
+    return int(np.median([right_guesses(*run, n_in=option[0], n_out=option[1]) for run in runs]))
+
+
+def _questions(claim: DPSGD, *, delta: float, canaries: int, confidence: float) -> list[_Question]:
+    """Return what is asked of a run: epsilon at delta, and the trade-off function of the claim."""
+
+    def refutes(inverse_power: InversePower) -> Callable[[int, int], bool]:
+        def question(right: int, guesses: int) -> bool:
+            return one_run_refuted(right, guesses, canaries, inverse_power=inverse_power, confidence=confidence)
+
+        return question
+
+    epsilon = epsilon_of([claim.event], delta=delta)
+    plain = _Question(
+        f"epsilon at delta={delta:.2g}",
+        epsilon,
+        lambda right, guesses: (
+            one_run_p_value(right, guesses, canaries, epsilon=epsilon, delta=delta) <= 1 - confidence
+        ),
+        lambda right, guesses: one_run_epsilon(right, guesses, canaries, delta=delta, confidence=confidence),
+    )
+    if claim.sampling_rate == 1:
+        mu = math.sqrt(claim.steps) / claim.noise_multiplier
+        by_mu = _Question(
+            "mu of Gaussian DP",
+            mu,
+            refutes(gaussian_inverse_power(mu)),
+            lambda right, guesses: one_run_mu(right, guesses, canaries, confidence=confidence),
+        )
+        return [plain, by_mu]
+
+    deltas = sorted({delta, *_DELTAS})
+    curve = [epsilon_of([claim.event], delta=d) for d in deltas]
+
+    def multiple(factor: float) -> InversePower:
+        return curve_inverse_power([factor * e for e in curve], deltas)
+
+    by_curve = _Question(
+        "multiple of epsilon(delta)",
+        1.0,
+        refutes(multiple(1.0)),
+        lambda right, guesses: largest_refuted(lambda factor: refutes(multiple(factor))(right, guesses)),
+    )
+    return [plain, by_curve]
 
 
 def audit_dp_sgd(
@@ -206,37 +272,32 @@ def audit_dp_sgd(
     Returns
     -------
     Audit
-        A bound on epsilon at `delta`; at rate 1, where the run is exactly Gaussian DP, one on mu as well.
+        A bound on epsilon at `delta`, and a sharper one that uses all that is claimed, the whole trade-off function:
+        at rate 1, where that is Gaussian DP, on mu; else on the least multiple of the stated curve epsilon(delta), at
+        ten deltas at once, that can be true. There the claim is 1.
     """
     start = time.perf_counter()
     canaries = check_int("audit_dp_sgd", "canaries", canaries, low=100)
     check_real("audit_dp_sgd", "confidence", confidence, low=0.5, high=1.0, high_open=True)
     check_real("audit_dp_sgd", "noise_multiplier", claim.noise_multiplier, low=0.0, low_open=True)
     check_real("audit_dp_sgd", "sampling_rate", claim.sampling_rate, low=0.0, low_open=True, high=1.0)
-    ideal = []
+    ideal: list[_Run] = []
     for trial in range(_TRIALS):
         present = rng.random(canaries) < 0.5
         ideal.append((claim.ideal_scores(present, rng), present))
         progress("what to expect", trial + 1, _TRIALS, {})
-
-    def epsilon_bound(right: int, guesses: int) -> float:
-        return one_run_epsilon(right, guesses, canaries, delta=delta, confidence=confidence)
-
-    def mu_bound(right: int, guesses: int) -> float:
-        return one_run_mu(right, guesses, canaries, confidence=confidence)
-
-    asked = [(f"epsilon at delta={delta:.2g}", epsilon_of([claim.event], delta=delta), epsilon_bound)]
-    if claim.sampling_rate == 1:
-        asked.append(("mu of Gaussian DP", math.sqrt(claim.steps) / claim.noise_multiplier, mu_bound))
-    chosen = [_choose_guesses(ideal, bound, stated) for _, stated, bound in asked]
+    chosen_by = 2 * _TRIALS // 3
+    questions = _questions(claim, delta=delta, canaries=canaries, confidence=confidence)
+    options = [question.choose_guesses(ideal[:chosen_by], confidence) for question in questions]
     present = rng.random(canaries) < 0.5
     scores = attack(claim, present, max_grad_norm=max_grad_norm, progress=progress)
     bounds = []
-    for (quantity, stated, bound), guesses in zip(asked, chosen, strict=True):
-        right = right_guesses(scores, present, n_in=guesses.n_in, n_out=guesses.n_out)
-        n_guesses = guesses.n_in + guesses.n_out
-        evidence: dict[str, float] = {"right": right, "guesses": n_guesses}
-        bounds.append(Bound(quantity, stated, bound(right, n_guesses), guesses.expected, evidence))
+    for question, option in zip(questions, options, strict=True):
+        right, guesses = right_guesses(scores, present, n_in=option[0], n_out=option[1]), sum(option)
+        expected = question.bound(_typical(ideal[chosen_by:], option), guesses)
+        evidence: dict[str, float] = {"right": right, "guesses": guesses, "refuted from": question.needed(guesses)}
+        bounds.append(Bound(question.quantity, question.claim, question.bound(right, guesses), expected, evidence))
+        progress("bounds", len(bounds), len(questions), {})
     facts = {
         "noise multiplier": claim.noise_multiplier,
         "rate": claim.sampling_rate,

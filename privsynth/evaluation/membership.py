@@ -67,27 +67,40 @@ class _Claim:
 
 
 @dataclass(frozen=True)
-class _Test:
-    """One test of "with" against "without": a threshold, and the bound that its rates give."""
+class _Question:
+    """A claim, and tests of "with" against "without": thresholds, and the bound that rates give at a confidence.
 
-    threshold: float
-    bound: Callable[[npt.ArrayLike, npt.ArrayLike], FloatArray]
+    With k thresholds each test errs with probability (1 - confidence) / k at most, so the best bound holds too.
+    """
 
-    def rates(self, effect: float) -> tuple[float, float]:
-        """Return power and false-alarm rate against N(0, 1) and N(effect, 1)."""
-        return float(norm.sf(self.threshold - effect)), float(norm.sf(self.threshold))
+    quantity: str
+    claim: float
+    thresholds: tuple[float, ...]
+    rates_bound: Callable[[npt.ArrayLike, npt.ArrayLike, float], FloatArray]
+    confidence: float
+
+    def bound(self, hits: npt.ArrayLike, alarms: npt.ArrayLike) -> FloatArray:
+        """Return the bound that one threshold gives."""
+        return self.rates_bound(hits, alarms, 1 - (1 - self.confidence) / len(self.thresholds))
+
+    def counts(self, statistics: FloatArray) -> list[int]:
+        """Return how many runs each test calls "with"."""
+        return [int((statistics > threshold).sum()) for threshold in self.thresholds]
 
     def expected(self, effect: float, runs: int, rng: np.random.Generator) -> float:
         """Return the median bound where the statistic is N(0, 1) without and N(effect, 1) with the row."""
-        hits, alarms = (rng.binomial(runs, rate, size=_TRIALS) for rate in self.rates(effect))
-        return float(np.median(self.bound(hits, alarms)))
+        hits = [rng.binomial(runs, norm.sf(t - effect), size=_TRIALS) for t in self.thresholds]
+        alarms = [rng.binomial(runs, norm.sf(t), size=_TRIALS) for t in self.thresholds]
+        return float(np.median(np.max([self.bound(*pair) for pair in zip(hits, alarms, strict=True)], axis=0)))
 
-    def false_alarm(self, effect: float, runs: int, claim: float) -> float:
-        """Return how often the bound exceeds `claim` then."""
-        power, size = self.rates(effect)
+    def false_alarm(self, effect: float, runs: int) -> float:
+        """Return at most how often the bound exceeds the claim then."""
         counts = np.arange(runs + 1)
-        exceeded = self.bound(counts[:, None], counts[None, :]) > claim
-        return float(binom.pmf(counts, runs, power) @ exceeded @ binom.pmf(counts, runs, size))
+        exceeded = self.bound(counts[:, None], counts[None, :]) > self.claim
+        return sum(
+            float(binom.pmf(counts, runs, norm.sf(t - effect)) @ exceeded @ binom.pmf(counts, runs, norm.sf(t)))
+            for t in self.thresholds
+        )
 
 
 def audit_membership(
@@ -133,34 +146,33 @@ def audit_membership(
     statistics = np.array([one.statistic for one in fitted])
     claim = _Claim.of([one.certificate for one in fitted])
     bounds = []
-    for quantity, stated, test in _tests(claim, effect, runs, confidence):
-        evidence = {
-            "told with the row": int((statistics[members] > test.threshold).sum()),
-            "told without it": int((statistics[~members] > test.threshold).sum()),
-            "threshold": test.threshold,
-            "chance of false alarm": test.false_alarm(effect, runs, stated),
-        }
-        lower = float(test.bound(evidence["told with the row"], evidence["told without it"]))
-        bounds.append(Bound(quantity, stated, lower, test.expected(effect, runs, rng), evidence))
+    for question in _questions(claim, effect, runs, confidence):
+        hits, alarms = question.counts(statistics[members]), question.counts(statistics[~members])
+        lower = max(float(question.bound(*pair)) for pair in zip(hits, alarms, strict=True))
+        evidence: dict[str, float] = {}
+        for threshold, hit, alarm in zip(question.thresholds, hits, alarms, strict=True):
+            evidence |= {f"above {threshold:.2f} with": hit, f"above {threshold:.2f} without": alarm}
+        evidence["chance of false alarm"] = question.false_alarm(effect, runs)
+        bounds.append(Bound(question.quantity, question.claim, lower, question.expected(effect, runs, rng), evidence))
     facts = {"fits each way": runs, "deviations that the row moves the statistic by": effect}
     return Audit("fit: many runs with and without one row", tuple(bounds), facts, time.perf_counter() - start)
 
 
-def _tests(claim: _Claim, effect: float, runs: int, confidence: float) -> list[tuple[str, float, _Test]]:
-    """Fix the tests: for mu the midpoint, where both rates are known best; for epsilon what promises most."""
+def _questions(claim: _Claim, effect: float, runs: int, confidence: float) -> list[_Question]:
+    """Fix the thresholds: the midpoint, where both rates are known well; for epsilon also what promises most."""
 
-    def epsilon(hits: npt.ArrayLike, alarms: npt.ArrayLike) -> FloatArray:
+    def epsilon(hits: npt.ArrayLike, alarms: npt.ArrayLike, confidence: float) -> FloatArray:
         return many_run_epsilon(hits, alarms, runs, delta=claim.delta, confidence=confidence)
 
-    def mu(hits: npt.ArrayLike, alarms: npt.ArrayLike) -> FloatArray:
+    def mu(hits: npt.ArrayLike, alarms: npt.ArrayLike, confidence: float) -> FloatArray:
         return many_run_mu(
             hits, alarms, runs, pure_epsilon=claim.pure_epsilon, failure=claim.failure, confidence=confidence
         )
 
     power, size = norm.sf(_THRESHOLDS - effect), norm.sf(_THRESHOLDS)
-    promised = epsilon(np.floor(runs * power), np.ceil(runs * size))
-    best = float(_THRESHOLDS[promised.argmax()]) if promised.max() > 0 else effect / 2
+    promised = epsilon(np.floor(runs * power), np.ceil(runs * size), confidence)
+    best = (float(_THRESHOLDS[promised.argmax()]),) if promised.max() > 0 else ()
     return [
-        (f"epsilon at delta={claim.delta:.2g}", claim.epsilon, _Test(best, epsilon)),
-        ("mu of Gaussian DP", claim.mu, _Test(effect / 2, mu)),
+        _Question(f"epsilon at delta={claim.delta:.2g}", claim.epsilon, (effect / 2, *best), epsilon, confidence),
+        _Question("mu of Gaussian DP", claim.mu, (effect / 2,), mu, confidence),
     ]
