@@ -1,4 +1,4 @@
-"""The command ``privsynth``: demo, fit, sample, evaluate, inspect.
+"""The command ``privsynth``: demo, fit, sample, evaluate, inspect, audit.
 
 Whatever is wrong with the input is told in one line on standard error, with exit code 2; outputs are checked
 before anything is read or spent, and written whole or not at all.
@@ -15,6 +15,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from privsynth._audit_command import audit_command
 from privsynth._dates import align_dates, parse_declared
 from privsynth._files import check_output, write_report, write_text
 from privsynth._shell import (
@@ -333,3 +334,6 @@ def inspect(
         typer.echo(f"Verified: the listed events, composed anew, cost {again}.")
     if html is not None:
         typer.echo(f"The page is {html}.")
+
+
+app.command("audit")(audit_command)

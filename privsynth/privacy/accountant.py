@@ -24,6 +24,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import log_ndtr, ndtr  # what scipy.stats.norm calls, without its checks: fits ask a thousand times
 from scipy.stats import norm
 
 from privsynth.errors import PrivacyError
@@ -46,8 +47,8 @@ def gdp_delta(epsilon: float, mu: float) -> float:
     """Return the delta of a mu-GDP mechanism at `epsilon` (Balle & Wang 2018, theorem 8)."""
     if mu == 0:
         return 0.0
-    tail = math.exp(epsilon + norm.logcdf(-epsilon / mu - mu / 2))
-    return max(0.0, float(norm.cdf(-epsilon / mu + mu / 2)) - tail)
+    tail = math.exp(epsilon + log_ndtr(-epsilon / mu - mu / 2))
+    return max(0.0, float(ndtr(-epsilon / mu + mu / 2)) - tail)
 
 
 def gdp_epsilon(mu: float, delta: float) -> float:
