@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import binom
 from torch import Tensor, nn
 
 from privsynth._checks import check_int, check_real
@@ -180,15 +181,16 @@ class _Question:
             low, high = (low, middle) if self.refutes(middle, guesses) else (middle, high)
         return high
 
-    def choose_guesses(self, ideal: list[_Run], confidence: float) -> tuple[int, int]:
+    def choose_guesses(self, ideal: list[_Run], *, both: bool, confidence: float) -> tuple[int, int]:
         """Fix how many are guessed in and out: what bounds most where the code is right, by the quick bound on mu.
 
         Few guesses, of the surest canaries, do best there. Numbers of which (nearly) all had to be right to refute
-        the claim are left out, if there are others: a fault could not show.
+        the claim are left out, if there are others: a fault could not show. "Out" is guessed with `both` only: under
+        sampling who was never drawn cannot be told from who is out, however broken the noise.
         """
         n_canaries = len(ideal[0][1])
         sizes = sorted({min(max(_FEWEST, round(share * n_canaries)), n_canaries // 2) for share in _SHARES})
-        options = [(n_in, n_out) for n_in in sizes for n_out in (0, n_in)]
+        options = [(n_in, n_out) for n_in in sizes for n_out in ((0, n_in) if both else (0,))]
         useful = [option for option in options if self.refutes(int(_REACH * sum(option)), sum(option))]
 
         def promise(option: tuple[int, int]) -> float:
@@ -288,14 +290,22 @@ def audit_dp_sgd(
         progress("what to expect", trial + 1, _TRIALS, {})
     chosen_by = 2 * _TRIALS // 3
     questions = _questions(claim, delta=delta, canaries=canaries, confidence=confidence)
-    options = [question.choose_guesses(ideal[:chosen_by], confidence) for question in questions]
+    both = claim.sampling_rate == 1
+    options = [question.choose_guesses(ideal[:chosen_by], both=both, confidence=confidence) for question in questions]
     present = rng.random(canaries) < 0.5
     scores = attack(claim, present, max_grad_norm=max_grad_norm, progress=progress)
     bounds = []
     for question, option in zip(questions, options, strict=True):
         right, guesses = right_guesses(scores, present, n_in=option[0], n_out=option[1]), sum(option)
-        expected = question.bound(_typical(ideal[chosen_by:], option), guesses)
-        evidence: dict[str, float] = {"right": right, "guesses": guesses, "refuted from": question.needed(guesses)}
+        typical, needed = _typical(ideal[chosen_by:], option), question.needed(guesses)
+        evidence: dict[str, float] = {
+            "right": right,
+            "guesses": guesses,
+            "refuted from": needed,
+            # given the scores, coins are independent: the count's tail is no heavier than a binomial's (Hoeffding 1956)
+            "chance of false alarm": float(binom.sf(needed - 1, guesses, typical / guesses)),
+        }
+        expected = question.bound(typical, guesses)
         bounds.append(Bound(question.quantity, question.claim, question.bound(right, guesses), expected, evidence))
         progress("bounds", len(bounds), len(questions), {})
     facts = {
