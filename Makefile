@@ -11,7 +11,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (some forty minutes)"
+	@echo "make benchmarks  the tables of benchmarks/results (some fifty minutes)"
 
 install: .venv/installed
 
@@ -50,6 +50,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/high_cardinality.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
+	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/messy_cases.py --only privsynth
 
 clean:
