@@ -11,7 +11,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (some eighty minutes)"
+	@echo "make benchmarks  the tables of benchmarks/results (some ninety minutes)"
 
 install: .venv/installed
 
@@ -52,6 +52,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/dp_step_time.py
 	$(BIN)/python benchmarks/ledger_crashes.py
+	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/messy_cases.py --only privsynth
 	$(BIN)/python benchmarks/privacy_faults.py
 	$(BIN)/python benchmarks/accounting_grid.py

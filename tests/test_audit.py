@@ -93,20 +93,22 @@ def test_command_exits_with_1_where_a_bound_exceeds_its_claim(monkeypatch):
     assert "A LOWER BOUND EXCEEDS ITS CLAIM: the implementation leaks more than it states, or chance" in result.stdout
 
 
-def test_a_model_is_audited_at_what_its_certificate_states(model):
+def test_a_model_is_audited_at_what_its_certificate_states(model, tmp_path):
     folder, certificate = model
-    result = run(folder / "model", "--runs", 20, "--canaries", 500, "--confidence", 0.999999)
+    result = run(
+        folder / "model", "--runs", 20, "--canaries", 500, "--confidence", 0.999999, "-o", tmp_path / "audit.json"
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert certificate.statement() in result.stdout
-    report = audit(certificate=certificate, runs=20, canaries=500, confidence=0.999999)
+    trained, fitted = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))["audits"]
     events = [charge.event for charge in certificate.charges]
     (steps,) = (event for event in events if isinstance(event, SubsampledGaussian))
-    trained, fitted = report.audits
-    assert trained.facts["noise multiplier"] == steps.noise_multiplier
-    assert trained.facts["rate"] == steps.sampling_rate
-    assert trained.facts["steps"] == steps.steps
-    assert fitted.bounds[1].claim == pytest.approx(total_mu(events), rel=1e-6)
-    assert fitted.facts["deviations that the row moves the statistic by"] == pytest.approx(total_mu(events), rel=1e-6)
+    assert trained["facts"]["noise multiplier"] == steps.noise_multiplier
+    assert trained["facts"]["rate"] == steps.sampling_rate
+    assert trained["facts"]["steps"] == steps.steps
+    assert fitted["bounds"][1]["claim"] == pytest.approx(total_mu(events), rel=1e-6)
+    moved = fitted["facts"]["deviations that the row moves the statistic by"]
+    assert moved == pytest.approx(total_mu(events), rel=1e-6)
 
 
 def test_a_model_without_privacy_claims_nothing(model):
