@@ -70,7 +70,9 @@ def test_the_report_is_a_page_that_says_what_a_lower_bound_is():
     text = str(report)
     assert len(text.splitlines()) < 40
     assert "It is not the epsilon of the mechanism or of any model" in text
-    assert "No lower bound exceeds its claim (4 bounds)." in text
+    assert "No lower bound exceeds its claim (4 bounds; " in text
+    assert " could not have, raise --runs and --canaries)." in text
+    assert "^ a perfect attack would have proved" in text
     assert json.loads(json.dumps(report.to_dict()))["exceeded"] is False
 
 

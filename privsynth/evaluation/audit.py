@@ -32,6 +32,8 @@ class Bound:
     expected : float
         The median that this audit finds of an implementation that is exactly as claimed: its power. A fault that
         leaves the parameter below the claim goes unseen, as does one that lifts it by less than claim / expected.
+    reach : float
+        What a perfect attack proves at this number of guesses or runs.
     evidence : dict of str to number
         The counts that the bound was computed from, and settings fixed before.
     """
@@ -40,12 +42,18 @@ class Bound:
     claim: float
     lower: float
     expected: float
+    reach: float
     evidence: dict[str, float]
 
     @property
     def is_exceeded(self) -> bool:
         """Whether the claim is refuted."""
         return self.lower > self.claim
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether even a perfect attack could not have refuted the claim."""
+        return self.reach <= self.claim
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -54,6 +62,7 @@ class Bound:
             "claim": self.claim,
             "lower_bound": self.lower,
             "expected_lower_bound": self.expected,
+            "greatest_lower_bound": self.reach,
             "exceeded": self.is_exceeded,
             "evidence": dict(self.evidence),
         }
@@ -98,6 +107,8 @@ class Audit:
             lines.append(f"  {bound.quantity:<26}{figures}   {_figures(bound.evidence)}")
             if bound.is_exceeded:
                 lines.append("  ^ THE LOWER BOUND EXCEEDS THE CLAIM")
+            elif bound.is_vacuous:
+                lines.append(f"  ^ a perfect attack would have proved {bound.reach:.3g} at these sizes: take more")
         return "\n".join(lines)
 
 
@@ -142,9 +153,11 @@ class AuditReport:
     @property
     def verdict(self) -> str:
         """What came of it, in a sentence."""
-        n_bounds = sum(len(audit.bounds) for audit in self.audits)
+        bounds = [bound for audit in self.audits for bound in audit.bounds]
+        n_bounds, n_vacuous = len(bounds), sum(bound.is_vacuous for bound in bounds)
         if not self.is_exceeded:
-            return f"No lower bound exceeds its claim ({n_bounds} bounds)."
+            idle = f"; {n_vacuous} could not have, raise --runs and --canaries" if n_vacuous else ""
+            return f"No lower bound exceeds its claim ({n_bounds} bounds{idle})."
         return (
             "A LOWER BOUND EXCEEDS ITS CLAIM: the implementation leaks more than it states, or chance did this (at "
             f"most one audit in {1 / (1 - self.confidence):.0f} for each of {n_bounds} bounds). Run it again with "

@@ -305,8 +305,8 @@ def audit_dp_sgd(
             # given the scores, coins are independent: the count's tail is no heavier than a binomial's (Hoeffding 1956)
             "chance of false alarm": float(binom.sf(needed - 1, guesses, typical / guesses)),
         }
-        expected = question.bound(typical, guesses)
-        bounds.append(Bound(question.quantity, question.claim, question.bound(right, guesses), expected, evidence))
+        lower, expected, reach = (question.bound(n_right, guesses) for n_right in (right, typical, guesses))
+        bounds.append(Bound(question.quantity, question.claim, lower, expected, reach, evidence))
         progress("bounds", len(bounds), len(questions), {})
     facts = {
         "noise multiplier": claim.noise_multiplier,

@@ -153,7 +153,8 @@ def audit_membership(
         for threshold, hit, alarm in zip(question.thresholds, hits, alarms, strict=True):
             evidence |= {f"above {threshold:.2f} with": hit, f"above {threshold:.2f} without": alarm}
         evidence["chance of false alarm"] = question.false_alarm(effect, runs)
-        bounds.append(Bound(question.quantity, question.claim, lower, question.expected(effect, runs, rng), evidence))
+        expected, reach = question.expected(effect, runs, rng), float(question.bound(runs, 0))
+        bounds.append(Bound(question.quantity, question.claim, lower, expected, reach, evidence))
     facts = {"fits each way": runs, "deviations that the row moves the statistic by": effect}
     return Audit("fit: many runs with and without one row", tuple(bounds), facts, time.perf_counter() - start)
 

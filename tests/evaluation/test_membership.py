@@ -58,6 +58,13 @@ def test_more_runs_promise_more():
     assert all(a.expected < b.expected < b.claim for a, b in zip(few, many, strict=True))
 
 
+def test_what_no_attack_could_refute_is_said():
+    for runs, vacuous in ((20, True), (2000, False)):
+        bound = find(MU, runs=runs).bounds[0]
+        assert bound.is_vacuous == vacuous
+        assert bound.lower <= bound.reach == find(MU, runs=runs, noise=0.0).bounds[0].lower
+
+
 @pytest.mark.parametrize("wrong", [{"runs": 3}, {"confidence": 1.0}])
 def test_settings_are_checked(wrong):
     with pytest.raises(ParameterError, match=next(iter(wrong))):
