@@ -24,7 +24,7 @@ def audit_command(
         float | None, typer.Option(metavar="E", help="Budget of each audited mechanism.", show_default="4")
     ] = None,
     delta: Annotated[float | None, typer.Option(metavar="D", help="Its delta.", show_default="1e-5")] = None,
-    runs: Annotated[int, typer.Option(metavar="N", min=20, help="Fits with a row, and as many without it.")] = 200,
+    runs: Annotated[int, typer.Option(metavar="N", min=20, help="Fits with a row, and as many without it.")] = 300,
     canaries: Annotated[int, typer.Option(metavar="M", min=100, help="Canaries of the DP-SGD run.")] = 10_000,
     sampling_rate: Annotated[
         float | None, typer.Option(metavar="Q", help="Poisson rate of the DP-SGD run.", show_default="1")

@@ -46,7 +46,7 @@ def audit(
     *,
     delta: float = 1e-5,
     certificate: Certificate | None = None,
-    runs: int = 200,
+    runs: int = 300,
     canaries: int = 10_000,
     sampling_rate: float = 1.0,
     steps: int = 10,

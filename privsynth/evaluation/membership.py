@@ -106,7 +106,7 @@ class _Question:
 def audit_membership(
     fit_once: Callable[[bool], Fitted],
     *,
-    runs: int = 200,
+    runs: int = 300,
     effect: float,
     confidence: float = 0.95,
     rng: np.random.Generator,
