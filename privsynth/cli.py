@@ -99,7 +99,7 @@ def demo(
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 1000,
     random_state: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the simulation and the model.")] = 0,
 ) -> None:
-    r"""See it work on simulated card transactions.
+    """See it work on simulated card transactions.
 
     \b
     Example:  privsynth demo --output demo_output
@@ -199,7 +199,7 @@ def fit(
     random_state: Seed = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary; errors only.")] = False,
 ) -> None:
-    r"""Learn a private table and save the model.
+    """Learn a private table and save the model.
 
     \b
     Example:  privsynth fit patients.csv --target diabetes --output model.privsynth
@@ -245,7 +245,7 @@ def sample(
     ] = None,
     random_state: Seed = None,
 ) -> None:
-    r"""Draw synthetic rows; spends no budget.
+    """Draw synthetic rows; spends no budget.
 
     \b
     Example:  privsynth sample model.privsynth --rows 500 --output frauds.csv
@@ -276,7 +276,7 @@ def evaluate_command(
     target: Target = None,
     random_state: Annotated[int, typer.Option(metavar="N", min=0, help="Seed, an integer >= 0.")] = 0,
 ) -> None:
-    r"""Compare synthetic rows with real ones.
+    """Compare synthetic rows with real ones.
 
     \b
     Example:  privsynth evaluate train.csv synthetic.csv --output report.html
@@ -306,7 +306,7 @@ def inspect(
         Path | None, typer.Option(metavar="FILE", help="Also write the certificate as a page to print, .html.")
     ] = None,
 ) -> None:
-    r"""Show a model's columns and certificate.
+    """Show a model's columns and certificate.
 
     \b
     Example:  privsynth inspect model.privsynth --html certificate.html

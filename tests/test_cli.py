@@ -384,10 +384,11 @@ def test_ctrl_c_stops_in_one_line_and_leaves_nothing(small, tmp_path):
     assert spend.settled
 
 
-@pytest.mark.parametrize("command", [None, "demo", "fit", "sample", "evaluate", "inspect"])
+@pytest.mark.parametrize("command", [None, "demo", "fit", "sample", "evaluate", "inspect", "audit"])
 def test_help(command):
     result = run(*([command] if command else []), "--help")
     assert result.exit_code == 0
+    assert "\\b" not in result.output  # the mark of lines that are not to be wrapped: seen, it does nothing
     assert "privsynth demo" in result.stdout if command is None else "Example:" in result.stdout
 
 
