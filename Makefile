@@ -45,6 +45,8 @@ format: .venv/installed-dev
 benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/adult_cardio.py
 	$(BIN)/python benchmarks/ablation_generator.py
+	$(BIN)/python benchmarks/ablation_shares.py
+	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/high_cardinality.py

@@ -96,7 +96,7 @@ def demo(
     ),
     rows: Annotated[int, typer.Option(metavar="N", min=1000, help="Simulated rows; a fifth is held out.")] = 60_000,
     epsilon: Annotated[float, typer.Option(metavar="E", help="Total privacy budget, above 0.")] = 1.0,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 1000,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Most training steps.")] = 1500,
     random_state: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the simulation and the model.")] = 0,
 ) -> None:
     """See it work on simulated card transactions.
@@ -191,7 +191,7 @@ def fit(
     ledger_delta: Annotated[
         float | None, typer.Option(metavar="D", help="Total delta of a ledger that does not exist yet.")
     ] = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 1000,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Most training steps.")] = 1500,
     critic: Annotated[
         str, typer.Option(help="auto, both, measured or neural; auto trains the neural one where it pays.")
     ] = "auto",

@@ -14,4 +14,4 @@ def test_every_planted_fault_still_fits_the_code():
     command = [sys.executable, str(script), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[0]) >= 141
+    assert int(done.stdout.split()[0]) >= 144

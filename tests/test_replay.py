@@ -19,7 +19,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.synthesizers import ctgan
-from privsynth.training import choice, measure, plan, private
+from privsynth.training import choice, measure, partitions, plan, private, refine
 from privsynth.transforms import encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
@@ -28,7 +28,7 @@ N_ROWS = 1201
 LABELS = {
     "size", "forms of values", "bounds", "levels and atoms", "leaves, round 1", "leaves, round 2", "leaves, round 3",
     "leaves, round 4", "1-way counts", "columns by class", "condition pairs", "selection of pairs",
-    "pairs by class", "final choice", "DP-SGD",
+    "pairs by class", "partitions by class", "final choice", "DP-SGD",
 }  # fmt: skip
 
 
@@ -248,6 +248,7 @@ def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder, "discover_values", recorded_discovery)
         patch.setattr(plan, "calibrate_noise_multiplier", calibrate)
+        patch.setattr(plan, "_FEW_BOXES", 0)  # small tables have partitions too, beside a selection of pairs
         yield
 
 
@@ -270,7 +271,8 @@ def test_one_row_moves_no_call_by_more_than_its_sensitivity(first, tmp_path, kin
     assert excesses(before, after) == set()
     assert again == saved
     moved = {a.label for a, b in zip(before.calls, after.calls, strict=True) if distance(a, b) > 0}
-    assert moved >= {"size", "1-way counts", "columns by class", "pairs by class"}  # the row was read at all
+    # the row was read at all
+    assert moved >= {"size", "1-way counts", "columns by class", "pairs by class", "partitions by class"}
 
 
 @pytest.fixture(scope="module")
@@ -323,6 +325,13 @@ FAULTS = {
         "measured",
         {"columns by class", "condition pairs", "pairs by class"},
     ),
+    "one partition forgotten": (
+        partitions,
+        "math",
+        lambda math: type("Fewer", (), {"sqrt": staticmethod(lambda k: math.sqrt(k - 1)), "ceil": math.ceil}),
+        "measured",
+        {"partitions by class"},
+    ),
 }
 
 
@@ -372,7 +381,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
 class Forgetful(Recorded):
     """Overwrites the frame and the encoded rows once `last` of its functions has returned."""
 
-    last = "measure"
+    last = (refine, "measure_partitions")
 
     def _learn(self, frame, schema, undeclared, budget, mechanisms):
         def forget(*args, **kwargs):
@@ -383,14 +392,14 @@ class Forgetful(Recorded):
                 frame[name] = frame[name].astype(dtypes[name])
             return result
 
-        original, dtypes = getattr(ctgan, self.last), frame.dtypes
+        original, dtypes = getattr(*self.last), frame.dtypes
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ctgan, self.last, forget)
+            patch.setattr(*self.last, forget)
             return super()._learn(frame, schema, undeclared, budget, mechanisms)
 
 
 class ForgetfulAtLast(Forgetful):
-    last = "choose_model"
+    last = (ctgan, "choose_model")
 
 
 Forgetful.__name__ = ForgetfulAtLast.__name__ = "CTGAN"

@@ -33,6 +33,7 @@ from privsynth.training.measure import measure
 from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
 from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan, weakness
+from privsynth.training.refine import refine
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import fit_encoder, needs
 from privsynth.transforms.inspection import Question, inspect, questions
@@ -71,8 +72,8 @@ class CTGAN(Synthesizer):
     critic : {"auto", "both", "measured", "neural"}, default "auto"
         "auto" opens the neural critic where its noise is small enough; "measured" and "neural" run one
         alone ("neural" is a classic DP-SGD GAN).
-    steps : int, default 1000
-        Steps of the measured critic.
+    steps : int, default 1500
+        Most steps of the measured critic; it stops at the noise floor.
     discriminator_steps : int, default 100
         DP-SGD steps of the neural critic.
     batch_size : int, default 512
@@ -123,7 +124,7 @@ class CTGAN(Synthesizer):
         target: str | None = None,
         schema: Any = None,
         critic: str = "auto",
-        steps: int = 1000,
+        steps: int = 1500,
         discriminator_steps: int = 100,
         batch_size: int = 512,
         embedding_dim: int = 64,
@@ -252,6 +253,7 @@ class CTGAN(Synthesizer):
             )
             if plan.measured:
                 trainer.fit_measured()
+                refine(trainer, codes, plan, mechanisms, rng)
             if plan.neural:
                 self._train_neural(trainer, codes, plan, mechanisms, rng)
         if budget.is_private:
@@ -275,10 +277,7 @@ class CTGAN(Synthesizer):
         samples = []
         for weights in (before, *checkpoints):
             trainer.generator.load_state_dict(weights)
-            with torch.no_grad():
-                probabilities = trainer.probabilities().cpu().numpy().astype(np.float64)
-            mixture = Mixture(trainer.pool.weights, probabilities, trainer.layout)
-            samples.append(mixture.draw(min(50_000, max(5_000, plan.n_rows)), rng))
+            samples.append(trainer.mixture().draw(min(50_000, max(5_000, plan.n_rows)), rng))
         best = choose_model(
             codes, samples, trainer.layout, n_rows=plan.n_rows, mechanisms=mechanisms, label=CHOICE, rng=rng
         )

@@ -19,6 +19,7 @@ from privsynth.training.batches import poisson_batches
 from privsynth.training.conditions import Pool
 from privsynth.training.history import History, Progress
 from privsynth.training.measured import MeasuredCritic
+from privsynth.training.mixture import Mixture
 from privsynth.training.private import private_adam, private_step
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.layout import Layout
@@ -27,6 +28,8 @@ _WARMUP = 20
 _GENERATOR_EVERY = 1
 _CHECKPOINTS = 4
 _TOLERANCE = 1.1
+_NEAR = 1.15  # of the noise floor: from there on the rate falls
+_FALLING = 150  # steps
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class Settings:
     Parameters
     ----------
     steps : int
-        Steps of the measured critic, and at the same time of the neural one's generator.
+        Most steps of the measured critic.
     learning_rate : float
-        Peak rate of Adam for the generator; cosine decay.
+        Peak rate of Adam for the generator.
     adversarial_rate : float
         Rate of Adam for the generator against the neural critic.
     batch_size : int
@@ -53,7 +56,7 @@ class Settings:
     batch_size: int
     max_grad_norm: float
     discriminator_dim: tuple[int, ...]
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     adversarial_rate: float = 2e-4
 
 
@@ -88,24 +91,45 @@ class Trainer:
             self.generator(self.pool.latents, self.pool.classes), self.pool.classes, self.layout, self._split
         )
 
+    @torch.no_grad()
+    def mixture(self) -> Mixture:
+        """Return the generator as it is now, as a finite mixture to draw from."""
+        return Mixture(self.pool.weights, self.probabilities().cpu().numpy().astype(np.float64), self.layout)
+
     def measured_loss(self) -> Tensor:
         """Return the measured critic's loss of the whole pool."""
         return self.critic.loss(list(torch.split(self.probabilities(), self.pool.counts)))
 
-    def fit_measured(self) -> None:
-        """Minimise the measured loss: the pool is fixed, so every step sees the whole model."""
-        steps, peak = self.settings.steps, self.settings.learning_rate
-        optimizer = torch.optim.Adam(self.generator.parameters(), lr=peak, betas=(0.9, 0.99))
-        for step in range(steps):
-            rate = peak * min(1.0, (step + 1) / _WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-5
+    def fit_measured(self, *, again: bool = False) -> None:
+        """Minimise the measured loss: the pool is fixed, so every step sees the whole model.
+
+        The rate stays at its peak until the loss is near the noise floor, or the steps run out; then it falls to
+        nothing. Further down would be fitting noise, of which a strong release has little: it gets all steps.
+        With `again`, go on from a first fit for a third of the steps, at half the rate: the critic has learned of
+        more tables.
+        """
+        part, stage = (3, "partitions") if again else (1, "measured critic")
+        most = math.ceil(self.settings.steps / part)
+        peak = self.settings.learning_rate * (0.5 if again else 1.0)
+        falling = min(_FALLING, most)
+        optimizer = torch.optim.Adam(self.generator.parameters(), lr=peak, betas=(0.95, 0.95))
+        last, loss_now = most, math.inf
+        for step in range(most):
+            if last == most and loss_now <= self.critic.floor * _NEAR:
+                last = min(most, step + falling)
+            left = min(1.0, (last - step) / falling)
+            rate = peak * min(1.0, (step + 1) / _WARMUP) * 0.5 * (1 - math.cos(math.pi * left)) + 1e-5
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss = self.measured_loss()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            self.history.measured_loss.append(float(loss.detach()))
-            self.progress("measured critic", step + 1, steps, {"loss": self.history.measured_loss[-1]})
+            loss_now = float(loss.detach())
+            self.history.measured_loss.append(loss_now)
+            self.progress(stage, step + 1, last, {"loss": loss_now})
+            if step + 1 == last:
+                return
 
     def fit_neural(
         self, codes: IntArray, event: SubsampledGaussian, noise: NoiseSource, *, private: bool, measured: bool

@@ -1,9 +1,10 @@
 r"""The measured critic: how far the generator's own tables are from the released ones, in units of noise.
 
 With soft outputs P (rows: components of the mixture), the expected tables are matrix products, without
-sampling noise: 1-ways ``n_c mean(P_c)`` and all pairs at once ``n_c P_c' P_c / B_c``.  The loss is the mean
-over released cells of ``(expected - released)^2 / scale^2``: 1 is the noise floor, for then the model is as far
-from the release as the truth is.  Exact releases (``epsilon=None``) count as noisy by 0.1% of the rows.
+sampling noise: 1-ways ``n_c mean(P_c)`` and all pairs at once ``n_c P_c' P_c / B_c``; boxes of partitions are
+means of products of interval masses.  The loss is the mean over released cells of
+``(expected - released)^2 / scale^2``: 1 is the noise floor, for then the model is as far from the release as the
+truth is.  Exact releases (``epsilon=None``) count as noisy by 0.1% of the rows.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor
 
 from privsynth.training.measure import Measurements, PairTable
+from privsynth.training.partitions import Boxes, PartitionTable
 from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
 
 _EXACT = 1e-3
 _MAX_WIDTH = 1200
+_EVERY = 4  # one partition in so many is compared in a step
 
 
 class MeasuredCritic:
@@ -60,6 +63,17 @@ class MeasuredCritic:
             self._by_class = self._tensor(measurements.class_columns.values)
             self._by_class_scale = self._scale(measurements.class_columns.scale)
         self._tables = [self._pairs(t) for t in (measurements.condition_pairs, measurements.pairs) if t is not None]
+        self.floor = 1.0 if measurements.one_way.scale > 0 else 0.0  # exact releases have none
+        self._boxes: list[tuple[Boxes, Tensor]] = []
+        self._boxes_scale, self._turn = 1.0, 0
+
+    def add(self, table: PartitionTable) -> None:
+        """Compare with partitions too from here on: they are released when a first fit is there to grow them on."""
+        self._boxes = [
+            (Boxes(partition, self.layout, self.device), self._tensor(values))
+            for partition, values in zip(table.partitions, table.values, strict=True)
+        ]
+        self._boxes_scale = self._scale(table.scale)
 
     def _tensor(self, values: object) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
@@ -91,6 +105,10 @@ class MeasuredCritic:
     def loss(self, parts: list[Tensor]) -> Tensor:
         """Return the loss of cell probabilities by class, each of shape (B_c, width): a scalar, 1 is noise."""
         squares, cells = self._marginal_squares(parts)
+        for boxes, counts in self._some_partitions():
+            masses = torch.stack([boxes(part).mean(dim=0) for part in parts]) * self._sizes[:, None]
+            squares = squares + _EVERY * (masses - counts).square().sum() / self._boxes_scale**2
+            cells = cells + _EVERY * counts.numel()
         columns = self._columns()
         if columns is not None:
             parts = [part[:, columns] for part in parts]
@@ -102,6 +120,11 @@ class MeasuredCritic:
                 squares = squares + ((gram - wanted) * mask).square().sum() / scale**2
             cells = cells + mask.sum() * len(target)
         return squares / cells
+
+    def _some_partitions(self) -> list[tuple[Boxes, Tensor]]:
+        """Return the partitions compared in this step: every fourth counts for four, to save time."""
+        self._turn = (self._turn + 1) % _EVERY
+        return self._boxes[self._turn :: _EVERY]
 
     def _marginal_squares(self, parts: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return squared errors of the 1-ways and columns by class, and how many cells they are."""

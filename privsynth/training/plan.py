@@ -18,6 +18,7 @@ from privsynth.privacy.budget import Budget
 from privsynth.privacy.events import BoundedRange, Failure, Gaussian, PureDP, SubsampledGaussian
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
+from privsynth.training.partitions import MOST_BOXES, N_PARTITIONS, PARTITIONS
 from privsynth.transforms.discover import COARSE, FINE
 from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
@@ -32,6 +33,8 @@ _CLEAR = 1 / 40  # what discoveries strive for: noise of a count as a share of t
 _MOST_SHARE = 0.25  # of a discovery in a small table
 _SMALL = 0.01  # of the budget: what one release of all columns would need to be as clear as that
 _DROWNED = 1 / 20  # tables of two columns with more noise than this share of the rows a cell are left out
+_ROWS_A_BOX = 22.0  # of a partition on average, in standard deviations of a count's noise
+_FEW_BOXES = 4
 _WEAK = 0.05  # above this share of the rows, the noise of a 1-way count is worth a warning
 _FEW_ROWS = 100.0  # what a table is taken to have at least: a smaller one is learned badly rather than refused
 _HOPELESS = 2.0  # noise of a 1-way count, in tables: nothing is learned
@@ -75,8 +78,9 @@ class Plan:
 
     ``noise_ratio`` is r = sqrt(P T) / (n mu_gan), the noise in a DP-SGD run relative to its signal.
     ``count_noise`` is the standard deviation of the noise in a 1-way count, ``level_threshold`` about how many
-    rows an undeclared level needs to be seen, ``relations`` whether anything beyond 1-ways is measured, and
-    ``octaves`` how finely undeclared bounds are looked for.
+    rows an undeclared level needs to be seen, ``relations`` whether anything beyond 1-ways is measured,
+    ``octaves`` how finely undeclared bounds are looked for, and ``n_boxes`` how many boxes a partition has (0: none
+    is measured).
     """
 
     n_rows: int
@@ -88,6 +92,7 @@ class Plan:
     level_threshold: float = 0.0
     relations: bool = True
     octaves: int = FINE
+    n_boxes: int = 0
 
 
 def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechanisms) -> Plan:
@@ -125,6 +130,9 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     if most >= n_pairs:
         total -= shares.pop(SELECTION, 0.0)
     mus = {label: mu * math.sqrt(share / total) for label, share in shares.items()}
+    n_boxes = 0
+    if PARTITIONS in mus:
+        n_boxes = _n_boxes(mus[PARTITIONS] / unit * n_rows if mechanisms.private else math.inf, n_rows)
     blur = max((charge.scale for charge in mechanisms.charges), default=0.0)
     surely = n_rows - 4 * blur  # the count's own noise exceeds this in 1 of 100 fits
     count_noise = unit * math.sqrt(request.n_columns) / mus[ONE_WAY]
@@ -174,6 +182,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
         level_threshold=threshold if mechanisms.private else 0.0,
         relations=spent_on_training is not None or request.n_columns <= 1 or bool(_RELATIONS & shares.keys()),
         octaves=FINE if ROUNDS[-1] in shares or not request.discoveries["leaves"] else COARSE,
+        n_boxes=n_boxes,
     )
 
 
@@ -260,6 +269,12 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         if request.n_columns > 1 + request.split and not drowned:
             shares[PAIRS] = 50.0
             shares[SELECTION] = 6.0
+        if (
+            PAIRS in shares
+            and request.n_columns > 2 + request.split
+            and _n_boxes(signal * math.sqrt(0.1), 10**6) >= _FEW_BOXES
+        ):
+            shares[PARTITIONS] = 15.0
     total = sum(shares.values())
     for label, most in ((INSPECTION, _MOST_SHARE / 2.5), (BOUNDS, _MOST_SHARE), (VALUES, _MOST_SHARE)):
         needed = asked[label] / (_CLEAR * signal) ** 2
@@ -271,6 +286,12 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
     if request.critic == "neural":
         shares.pop(CHOICE)
     return shares
+
+
+def _n_boxes(signal: float, n_rows: int) -> int:
+    """Return how many boxes a partition may have, where `signal` is the partitions' mu times the rows."""
+    carried = min(signal / math.sqrt(N_PARTITIONS) / _ROWS_A_BOX, n_rows / _ROWS_A_BOX)
+    return int(max(2, min(MOST_BOXES, carried)))
 
 
 def _pairs(request: Request, mu: float, n_rows: int) -> tuple[int, int]:

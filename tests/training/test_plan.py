@@ -17,6 +17,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.privacy.unit import Unit
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
+from privsynth.training.partitions import PARTITIONS
 from privsynth.training.plan import (
     CHOICE,
     MARGIN,
@@ -144,7 +145,7 @@ def test_labels_are_those_that_something_is_asked_of():
     _, mechanisms = allot(make_request(), Budget(1.0), 20_000)
     assert labelled(mechanisms).keys() == {
         INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS,
-        ROUNDING,
+        PARTITIONS, ROUNDING,
     }  # fmt: skip
     declared = {BOUNDS: 0, VALUES: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
     _, mechanisms = allot(
@@ -187,7 +188,7 @@ def small_request(n_columns=20):
 def test_small_tables_are_planned_for_what_they_can_show():
     """Discoveries get more of the budget, and tables of two columns are left out: noise would drown them."""
     small, large = (labelled(allot(small_request(), Budget(1.0), n)[1]) for n in (200, 20_000))
-    assert not small.keys() & {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION}
+    assert not small.keys() & {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION, PARTITIONS}
     assert {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS} <= large.keys()
     for label, more in ((BOUNDS, 1.5), (VALUES, 1.2)):
         assert small[label].mu > more * large[label].mu
