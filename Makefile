@@ -46,6 +46,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/adult_cardio.py
 	$(BIN)/python benchmarks/ablation_generator.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/high_cardinality.py
 	$(BIN)/python benchmarks/mutated_bundles.py

@@ -35,6 +35,7 @@ CONDITIONS: dict[str, Any] = {
         "channel": ["online", "atm"],
     },
 }
+FRAMES = {f"a frame of {' and '.join(names)}": names for names in (["channel", "country"], ["is_fraud", "amount"])}
 
 
 def transactions(n_rows: int, n_columns: int) -> pd.DataFrame:
@@ -92,7 +93,7 @@ def make_table(table: str, n_rows: int | None, n_columns: int | None, path: str)
 
 
 def measure_fit(table: str, path: str, *, epsilon: float, random_state: int, save: str | None = None) -> dict[str, Any]:
-    """Fit at defaults with nothing declared; seconds by stage and the peak of resident memory."""
+    """Fit at defaults with nothing declared; CPU seconds by stage and the peak of resident memory."""
     from privsynth import CTGAN
 
     warnings.simplefilter("ignore")
@@ -105,7 +106,7 @@ def measure_fit(table: str, path: str, *, epsilon: float, random_state: int, sav
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = _peak()
     spent["choice"] -= spent["neural critic"]
-    spent["rest"] = seconds - sum(spent.values())
+    spent["rest"] = cpu - sum(spent.values())
     if save is not None:
         model.save(save)
     return {
@@ -123,7 +124,7 @@ def measure_fit(table: str, path: str, *, epsilon: float, random_state: int, sav
 
 @contextmanager
 def _stages() -> Iterator[dict[str, float]]:
-    """Add up the seconds in the functions that a fit's stages are, while the context lasts."""
+    """Add up the CPU seconds in the functions that a fit's stages are, while the context lasts."""
     from privsynth.synthesizers import ctgan
     from privsynth.transforms.encoder import TableEncoder
 
@@ -149,11 +150,11 @@ def _stages() -> Iterator[dict[str, float]]:
 
 def _timed(function: Callable[..., Any], spent: dict[str, float], stage: str) -> Callable[..., Any]:
     def timed(*arguments: Any, **parameters: Any) -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             return function(*arguments, **parameters)
         finally:
-            spent[stage] += time.perf_counter() - start
+            spent[stage] += time.process_time() - start
 
     return timed
 
@@ -165,8 +166,8 @@ def measure_sample(path: str, *, n_rows: int, conditions: str) -> dict[str, Any]
     warnings.simplefilter("ignore")
     model = load_model(path)
     asked: Any = CONDITIONS.get(conditions)
-    if conditions == FRAME:
-        asked = model.sample(n_rows, random_state=1)[["is_fraud", "channel", "country"]]
+    if conditions in FRAMES:
+        asked = model.sample(n_rows, random_state=1)[FRAMES[conditions]]
     model.sample(10, random_state=0)
     before = _peak()
     start, cpu = time.perf_counter(), time.process_time()
@@ -175,15 +176,13 @@ def measure_sample(path: str, *, n_rows: int, conditions: str) -> dict[str, Any]
     return {
         "rows": rows,
         "conditions": conditions,
+        "distinct": len(asked.drop_duplicates()) if conditions in FRAMES else None,
         "seconds": seconds,
         "cpu s": cpu,
         "rows/s": rows / seconds,
         "before MB": before,
         "peak MB": _peak(),
     }
-
-
-FRAME = "a frame of is_fraud, channel, country"
 
 
 def _peak() -> float:
@@ -210,7 +209,7 @@ def fits(group: str, seeds: int, folder: Path) -> list[dict[str, Any]]:
 
 def samples(folder: Path) -> list[dict[str, Any]]:
     """Return the cost of sampling from the model of a million transactions."""
-    cases = [(n, name) for name in CONDITIONS for n in (100_000, 1_000_000)] + [(100_000, FRAME)]
+    cases = [(n, name) for name in CONDITIONS for n in (100_000, 1_000_000)] + [(100_000, name) for name in FRAMES]
     path = str(folder / "model.zip")
     return [isolated("measure_sample", path, module="cost", n_rows=n, conditions=name) for n, name in cases]
 
@@ -223,25 +222,22 @@ def plot(results: dict[str, list[dict[str, Any]]]) -> None:
     mpl.rcParams["svg.hashsalt"] = "privsynth"
     from matplotlib import pyplot
 
-    figure, grid = pyplot.subplots(2, 2, figsize=(8, 6), sharey="row")
+    figure, grid = pyplot.subplots(2, 2, figsize=(8, 6), sharey="row", layout="constrained")
     for column, size in enumerate(("rows", "columns")):
         cases = results[size]
         x = [case[size] for case in cases]
-        for name, marker in (("fit", "o"), *((stage, ".") for stage in STAGES)):
-            y = [case[f"{name} s"] for case in cases]
-            if max(y) > 0.05:
-                points = [(a, b) for a, b in zip(x, y, strict=True) if b > 0.01]
-                grid[0, column].loglog(
-                    *zip(*points, strict=True), marker=marker, lw=2 if name == "fit" else 1, label=name
-                )
-        grid[1, column].loglog(x, [case["peak MB"] for case in cases], marker="o", label="peak")
-        grid[1, column].loglog(x, [case["before MB"] for case in cases], marker=".", label="before fit")
+        for number, name in enumerate(("cpu", *STAGES)):
+            points = [(a, case[f"{name} s"]) for a, case in zip(x, cases, strict=True) if case[f"{name} s"] > 0.01]
+            if points:
+                style = {"color": f"C{number}", "lw": 1 + (name == "cpu"), "label": name.replace("cpu", "fit")}
+                grid[0, column].loglog(*zip(*points, strict=True), marker=".", **style)
+        grid[1, column].loglog(x, [case["peak MB"] for case in cases], marker=".", label="peak")
+        grid[1, column].loglog(x, [case["before MB"] for case in cases], marker=".", label="before the fit")
         grid[1, column].set_xlabel("rows (15 columns)" if size == "rows" else "columns (20,000 rows)")
-    for axes, label in ((grid[0, 0], "seconds"), (grid[1, 0], "MB")):
-        axes.set_ylabel(label)
-    for axes in (grid[0, 1], grid[1, 1]):
-        axes.legend(fontsize=7)
-    figure.tight_layout()
+    grid[0, 0].set_ylabel("CPU seconds")
+    grid[1, 0].set_ylabel("MB")
+    grid[1, 0].legend(fontsize=8)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     figure.savefig(RESULTS / "cost.svg", metadata={"Date": None})
     pyplot.close(figure)
 
@@ -259,13 +255,14 @@ def main() -> None:
         sampled = samples(folder)
     notes = [
         f"Defaults, nothing declared, target is_fraud (transactions), target (wide), income (adult); medians of "
-        f"{options.seeds} seeds, each fit in a process of its own, which uses one thread.",
+        f"{options.seeds} seed(s), each fit in a process of its own, which uses one thread.",
         "transactions: the 12 columns of make_transactions, a shop of 3,600, a balance, whether the card was present. "
         "wide: numbers, counts, levels, texts and times that depend on six common factors.",
         "r: noise of DP-SGD relative to its signal; the neural critic runs below 0.05. cells: of all columns together.",
         "discovery: forms, bounds, levels, leaves and 1-way counts; rest: plan, accounting, certificate.",
         "before MB: resident memory with the libraries and the table; peak MB: after the fit, or the sample.",
-        "The machine was shared while this ran: wall seconds are upper limits.",
+        "fit s: wall; cpu s, and the stages: CPU seconds on one thread, which other programs change little. "
+        "The machine was shared while this ran, so wall seconds are upper limits.",
     ]
     rows = [row for group in results.values() for row in group]
     write_table(
