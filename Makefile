@@ -48,6 +48,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_shares.py
 	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/high_cardinality.py
 	$(BIN)/python benchmarks/mutated_bundles.py

@@ -88,8 +88,25 @@ def distinct_cells(series: pd.Series, key: Callable[[Any], Any]) -> tuple[npt.ND
     """
     place: dict[Any, int] = {}
     cells = series.to_numpy(dtype=object)
-    codes = [-1 if is_missing(cell) else place.setdefault(key(cell), len(place)) for cell in cells]
-    return np.array(codes, dtype=np.int64), list(place)
+    code = _distinct_texts(cells)
+    if code is None:
+        codes = [-1 if is_missing(cell) else place.setdefault(key(cell), len(place)) for cell in cells]
+        return np.array(codes, dtype=np.int64), list(place)
+    for cell in code:  # the key of each text once: of columns with few texts, a quarter of the time
+        code[cell] = -1 if is_missing(cell) else place.setdefault(key(cell), len(place))
+    return np.fromiter(map(code.__getitem__, cells), dtype=np.int64, count=len(cells)), list(place)
+
+
+def _distinct_texts(cells: npt.NDArray[Any]) -> dict[Any, int] | None:
+    """Return the distinct cells, first ones first, where all are texts or missing; None where any is something else.
+
+    Python's texts are equal only if they are the same. Numbers are not: 0.0 == -0.0 == False.
+    """
+    kinds = set(map(type, cells))
+    if not kinds <= {str, float, type(None), type(pd.NA), type(pd.NaT)}:
+        return None
+    distinct = dict.fromkeys(cells, -1)
+    return None if float in kinds and any(type(c) is float and c == c for c in distinct) else distinct
 
 
 def is_missing(cell: Any) -> bool:

@@ -20,6 +20,8 @@ from privsynth.errors import DataError
 def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
     """Turn what `fit` was given into a frame with distinct column names; never changes the caller's.
 
+    The frame may share the caller's memory, as a copy would double it: nothing is to be written into it.
+
     Parameters
     ----------
     X : DataFrame, dict of columns, or ndarray of shape (n_rows, n_columns)
@@ -78,7 +80,8 @@ def as_frame(X: Any, y: Any = None) -> pd.DataFrame:
         problems.append(f"Column names must be distinct as text too. Got {list(frame.columns)}. Rename some.")
     if problems:
         raise DataError(" ".join(problems))
-    return frame.reset_index(drop=True)
+    frame.index = pd.RangeIndex(len(frame))  # reset_index would copy the rows
+    return frame
 
 
 def to_text_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

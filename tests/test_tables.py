@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from privsynth import CTGAN
 from privsynth.errors import DataError
 from privsynth.tables import as_frame, check_writable, read_table, write_table
 
@@ -33,6 +34,20 @@ def test_a_frame_is_taken_with_a_fresh_index_and_left_alone():
     pd.testing.assert_frame_equal(frame, before)
     assert list(taken.index) == [0, 1, 2]
     assert list(taken.columns) == [*frame.columns, "y"]
+
+
+def test_a_frame_is_not_copied():
+    frame = messy()
+    taken = as_frame(frame)
+    assert np.shares_memory(taken["f"].to_numpy(), frame["f"].to_numpy())
+    assert list(taken.index) == [0, 1, 2]
+    assert list(frame.index) == [7, 3, 3]
+
+
+def test_a_fit_writes_into_no_array_of_the_caller():
+    array = np.random.default_rng(0).random((500, 2))
+    array.flags.writeable = False  # writing would raise
+    CTGAN(3.0, steps=1, verbose=False).fit(array)
 
 
 def test_dicts_and_arrays():

@@ -20,13 +20,14 @@ import pandas as pd
 
 from privsynth.errors import ConditionError
 from privsynth.rules import Inequality, OneOf, Range, Rule
+from privsynth.synthesizers.demands import Demands, decode_each, read_demands
 from privsynth.synthesizers.repair import repaired
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.cells import Cells, FloatArray
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
 from privsynth.transforms.encoder import TableEncoder
 from privsynth.transforms.predicates import OneOf as AmongValues
-from privsynth.transforms.predicates import Predicate, as_predicate
+from privsynth.transforms.predicates import Predicate
 from privsynth.transforms.reshape import JointColumn, Reshape, compute, ends, number_dtype
 from privsynth.transforms.values import to_number
 
@@ -109,30 +110,32 @@ class Sampler:
         return _accept(draws, n_rows)
 
     def each(self, conditions: pd.DataFrame, n_rows: int | None, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw one row for each row of `conditions`, equal ones together."""
-        if n_rows is not None and n_rows != len(conditions):
-            raise ConditionError(f"conditions has {len(conditions)} rows and n_rows is {n_rows}. Leave n_rows out.")
-        twice = sorted({str(name) for name in conditions.columns[conditions.columns.duplicated()]})
-        if twice:
-            raise ConditionError(f"conditions names columns more than once: {twice}. Keep one of each.")
+        """Draw one row for each row of `conditions`."""
+        demands = read_demands(conditions, n_rows)
         if conditions.empty:
             return self.rows(len(conditions), {}, rng)
-        parts, places = [], []
-        try:
-            groups = conditions.groupby(list(conditions.columns), dropna=False, sort=False, observed=True)
-            codes = groups.ngroup().to_numpy()
-        except TypeError as error:
-            raise ConditionError(
-                f"A DataFrame of conditions holds one value a column and row ({error}). Use a dict for lists or ranges."
-            ) from error
-        for code in np.unique(codes):
-            rows = np.flatnonzero(codes == code)
-            wanted = conditions.iloc[int(rows[0])]
-            predicates = {str(name): as_predicate(str(name), wanted[name]) for name in conditions.columns}
-            parts.append(self.rows(len(rows), predicates, rng))
-            places.append(rows)
-        together = pd.concat(parts, ignore_index=True)
-        return together.iloc[np.argsort(np.concatenate(places), kind="stable")].reset_index(drop=True)
+        if self._rejecting or self.reshape.formulas or self.joints:
+            return self._by_combination(demands, rng)
+        shares = {name: np.stack([self.allowed({name: p})[name] for p in d.predicates]) for name, d in demands.items()}
+        cells = self.mixture.draw_each({name: (shares[name], d.which) for name, d in demands.items()}, rng)
+        decoded = {
+            column.name: decode_each(column, cells[:, j], demands.get(column.name), rng)
+            for j, column in enumerate(self.encoder.columns)
+        }
+        return pd.DataFrame(decoded, index=range(len(conditions)))
+
+    def _by_combination(self, demands: Mapping[str, Demands], rng: np.random.Generator) -> pd.DataFrame:
+        """Draw the rows of equal demands together: what is kept by rejection takes batches."""
+        which = np.stack([d.which for d in demands.values()], axis=1)
+        distinct, combination = np.unique(which, axis=0, return_inverse=True)
+        order = np.argsort(combination, kind="stable")
+        parts = [
+            self.rows(
+                int(size), {n: d.predicates[code] for (n, d), code in zip(demands.items(), codes, strict=True)}, rng
+            )
+            for codes, size in zip(distinct, np.bincount(combination), strict=True)
+        ]
+        return pd.concat(parts, ignore_index=True).iloc[np.argsort(order)].reset_index(drop=True)
 
     def probability(self, predicates: Predicates) -> float:
         """Return the model's probability of rows satisfying `predicates`, before any rejection."""

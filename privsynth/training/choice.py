@@ -7,6 +7,8 @@ measured-only one.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from privsynth.privacy.mechanisms import Mechanisms
@@ -48,9 +50,8 @@ def choose_model(
     for columns in marginals:
         sizes = [layout.spans[j].size for j in columns]
         keys = [np.ravel_multi_index([rows[:, j] for j in columns], sizes) for rows in (codes, *candidates)]
-        _, dense = np.unique(np.concatenate(keys), return_inverse=True)  # occupied cells only
-        parts = np.split(dense, np.cumsum([len(key) for key in keys])[:-1])
-        exact, *samples = (_marginal(part, int(dense.max()) + 1) for part in parts)
+        tables = np.stack([_marginal(key, math.prod(sizes)) for key in keys])
+        exact, *samples = tables[:, tables.any(axis=0)]  # occupied cells only
         for number, sample in enumerate(samples):
             expected = sample * (n_rows / len(candidates[number]))
             scores[number] -= np.abs(expected - exact).sum() / len(marginals)

@@ -7,7 +7,8 @@ cells ``proportional to a_j(v) p_kj(v)``: Bayes' rule, no rejection, always as m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,8 @@ import numpy as np
 from privsynth.errors import ConditionError
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.layout import Layout
+
+_AT_ONCE = 1024  # demands whose weights are held at the same time, of 1024 components each: 8 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,33 +64,68 @@ class Mixture:
             probabilities[:, span] = np.divide(part, total[:, None], out=np.zeros_like(part), where=total[:, None] > 0)
         top = log_weights.max()
         if not np.isfinite(top):
-            raise ConditionError(
-                f"No row can satisfy the conditions on {', '.join(map(repr, allowed))} together: the model gives them "
-                "probability zero. Widen one of them."
-            )
+            raise _impossible(allowed)
         weights = np.exp(log_weights - top)
         return Mixture(weights / weights.sum(), probabilities, self.layout), float(weights.sum() * np.exp(top))
 
     @cached_property
     def _ladders(self) -> list[FloatArray]:
-        """Cumulative probabilities of each column, component k's shifted by k: one sorted array a column."""
-        steps = np.arange(len(self.weights))[:, None]
-        ladders = []
-        for span in self.layout.spans:
-            cumulative = np.cumsum(self.probabilities[:, span.slice], axis=1)
-            last = cumulative[:, -1:]
-            shares = np.divide(cumulative, last, out=np.ones_like(cumulative), where=last > 0)
-            ladders.append(np.asarray(shares + steps, dtype=np.float64).ravel())
-        return ladders
+        """The probabilities of each column, a step a component."""
+        return [_ladder(self.probabilities[:, span.slice]) for span in self.layout.spans]
 
     def draw(self, n_rows: int, rng: np.random.Generator) -> IntArray:
         """Draw rows of cells, shape (n_rows, n_columns), counted within each column."""
         component = rng.choice(len(self.weights), size=n_rows, p=self.weights)
-        cells = np.empty((n_rows, len(self.layout.spans)), dtype=np.int64)
-        for j, (span, ladder) in enumerate(zip(self.layout.spans, self._ladders, strict=True)):
-            target = np.minimum(component + rng.random(n_rows), np.nextafter(component + 1.0, 0.0))  # stays on its step
-            place = np.searchsorted(ladder, target, side="right")
-            cells[:, j] = np.clip(place - component * span.size, 0, span.size - 1)
+        return self._draw_cells(component, rng)
+
+    def draw_each(self, demands: Mapping[str, tuple[FloatArray, IntArray]], rng: np.random.Generator) -> IntArray:
+        """Draw a row of cells for each of many rows of demands, as `condition` and `draw` would one at a time.
+
+        Parameters
+        ----------
+        demands : mapping of str to (ndarray of shape (n_values, n_cells), ndarray of int of shape (n_rows,))
+            By column, what can be demanded, as shares of each cell, and which of these each row demands.
+
+        Raises
+        ------
+        ConditionError
+            When there are demands that no row can satisfy.
+        """
+        wanted = np.stack([which for _, which in demands.values()], axis=1)
+        distinct, combination = np.unique(wanted, axis=0, return_inverse=True)
+        component = np.empty(len(wanted), dtype=np.int64)
+        order = np.argsort(combination, kind="stable")
+        ends = np.searchsorted(combination[order], np.arange(0, len(distinct) + _AT_ONCE, _AT_ONCE))
+        for number, (first, last) in enumerate(itertools.pairwise(ends)):
+            start, rows = number * _AT_ONCE, order[first:last]
+            weights = self._weights_under(demands, distinct[start : start + _AT_ONCE])
+            component[rows] = _climb(_ladder(weights), combination[rows] - start, rng)
+        cells = self._draw_cells(component, rng)
+        for name, (shares, which) in demands.items():
+            span, j = self.layout[name], self.layout.index(name)
+            for start in range(0, len(cells), _AT_ONCE):
+                rows = np.arange(start, min(start + _AT_ONCE, len(cells)))
+                allowed = shares[which[rows]] * self.probabilities[component[rows], span.slice]
+                cells[rows, j] = _climb(_ladder(allowed), rows - start, rng)
+        return cells
+
+    def _weights_under(self, demands: Mapping[str, tuple[FloatArray, IntArray]], distinct: IntArray) -> FloatArray:
+        """Return the weights of components under each distinct row of demands, up to a factor a row."""
+        weights = np.tile(self.weights, (len(distinct), 1))
+        for (name, (shares, _)), which in zip(demands.items(), distinct.T, strict=True):
+            values, place = np.unique(which, return_inverse=True)
+            weights *= (shares[values] @ self.probabilities[:, self.layout[name].slice].T)[place]
+            top = weights.max(axis=1, keepdims=True)
+            if not top.all():
+                raise _impossible(demands)
+            weights /= top
+        return weights
+
+    def _draw_cells(self, component: IntArray, rng: np.random.Generator) -> IntArray:
+        """Draw the cells of rows whose components are known."""
+        cells = np.empty((len(component), len(self.layout.spans)), dtype=np.int64)
+        for j, ladder in enumerate(self._ladders):
+            cells[:, j] = _climb(ladder, component, rng)
         return cells
 
     def log_prob(self, cells: IntArray) -> FloatArray:
@@ -98,3 +136,26 @@ class Mixture:
             total += logs[:, span.start + cells[:, j]].T
         top = total.max(axis=1, keepdims=True)
         return (top + np.log(np.exp(total - top).sum(axis=1, keepdims=True)))[:, 0]
+
+
+def _ladder(weights: FloatArray) -> FloatArray:
+    """Return the cumulative shares of each row, row k's shifted by k: sorted as a whole."""
+    cumulative = np.cumsum(weights, axis=1)
+    last = cumulative[:, -1:]
+    shares = np.divide(cumulative, last, out=np.ones_like(cumulative), where=last > 0)
+    return np.asarray(shares + np.arange(len(weights))[:, None], dtype=np.float64)
+
+
+def _climb(ladder: FloatArray, step: IntArray, rng: np.random.Generator) -> IntArray:
+    """Draw a column of `ladder` for each `step`, a row of it, by its share."""
+    size = ladder.shape[1]
+    target = np.minimum(step + rng.random(len(step)), np.nextafter(step + 1.0, 0.0))  # stays on its step
+    place = np.searchsorted(ladder.ravel(), target, side="right")
+    return np.clip(place - step * size, 0, size - 1)
+
+
+def _impossible(names: Iterable[str]) -> ConditionError:
+    return ConditionError(
+        f"No row can satisfy the conditions on {', '.join(map(repr, names))} together: the model gives them "
+        "probability zero. Widen one of them."
+    )

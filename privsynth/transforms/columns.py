@@ -302,7 +302,17 @@ class NumericColumn:
             whole = (self.cells.low, self.cells.high, self.cells.mass)
             start, stop, weights = whole if predicate is None else self._cut(predicate)
             values = self.cells.draw(np.where(missing, 0, cells), rng, start=start, stop=stop, weights=weights)
-        return written(np.where(missing, np.nan, values) * self.step, self.dtype, self.column)
+        return self.write(np.where(missing, np.nan, values))
+
+    def write(self, values: FloatArray) -> pd.Series:
+        """Return values in steps, NaN being missing, in the data type of the column."""
+        return written(values * self.step, self.dtype, self.column)
+
+    def point(self, predicate: Predicate) -> float | None:
+        """Return the one value, in steps, that satisfies `predicate`, NaN being missing; None where there are more."""
+        if not isinstance(predicate, OneOf) or len(predicate.values) != 1:
+            return None
+        return np.nan if predicate.values[0] is None else self._number(predicate.values[0])
 
     def _draw_points(self, cells: IntArray, rng: np.random.Generator, predicate: OneOf) -> FloatArray:
         """Draw one of the numbers of `predicate` in each of `cells`, by their mass; NaN where there is none."""

@@ -77,7 +77,10 @@ class TableEncoder:
 
     def transform(self, frame: pd.DataFrame) -> IntArray:
         """Return the cell of every value, shape (n_rows, n_columns), counted within each column."""
-        return np.stack([column.encode(frame[column.name]) for column in self.columns], axis=1)
+        codes = np.empty((len(frame), len(self.columns)), dtype=np.int64, order="F")  # it is read column by column
+        for j, column in enumerate(self.columns):
+            codes[:, j] = column.encode(frame[column.name])
+        return codes
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""

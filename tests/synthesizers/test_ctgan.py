@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from privsynth import CTGAN, Budget, Ledger, Schema, load
 from privsynth.datasets import make_patients, make_transactions
-from privsynth.errors import BudgetExceeded, DataError, NotFittedError, ParameterError, PrivsynthWarning
+from privsynth.errors import BudgetExceeded, ConditionError, DataError, NotFittedError, ParameterError, PrivsynthWarning
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from tests.synthesizers.frames import messy
@@ -233,6 +233,33 @@ def rich(s):
 def test_conditioning_agrees_with_filtering(exact):
     draw = lambda c: exact.sample(10_000, conditions=c, random_state=12)  # noqa: E731
     assert agrees_with_filtering(exact, {"vip": True, "amount": (250, None)}, rich, COMPARED, draw)
+
+
+def test_a_frame_of_conditions_agrees_with_filtering(exact):
+    def draw(conditions):  # rows of another demand lie between those that are compared
+        wanted = pd.DataFrame(
+            {"vip": [True, False] * 10_000, "amount": [pd.Interval(250, 500), pd.Interval(0, 90)] * 10_000}
+        )
+        return exact.sample(conditions=wanted, random_state=12)[::2]
+
+    def holds(s):
+        return s.vip & (s.amount > 250) & (s.amount <= 500)
+
+    assert agrees_with_filtering(exact, None, holds, COMPARED, draw)
+    assert not agrees_with_filtering(
+        exact, None, lambda s: ~s.vip & (s.amount > 250) & (s.amount <= 500), COMPARED, draw
+    )
+
+
+def test_a_frame_of_conditions_takes_ranges_and_missing_values(exact):
+    ranges = pd.arrays.IntervalArray.from_breaks([0.0, 50.0, 200.0, 500.0])
+    wanted = pd.DataFrame({"amount": ranges.take([2, 0, 1] * 50), "city": [None, "Rom", "Oslo"] * 50})
+    sample = exact.sample(conditions=wanted, random_state=0)
+    assert all(amount in asked for amount, asked in zip(sample.amount, wanted.amount, strict=True))
+    assert (sample.city.isna() == wanted.city.isna()).all()
+    assert sample.dtypes.equals(TABLES["exact"].dtypes)
+    with pytest.raises(ConditionError, match="No value of column 'amount'"):
+        exact.sample(conditions=pd.DataFrame({"amount": [1.0, -1e6]}))
 
 
 def test_conditioning_agrees_with_filtering_has_power(exact):

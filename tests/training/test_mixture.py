@@ -105,6 +105,32 @@ def test_rows_are_drawn_by_their_probability():
     assert draws_from(conditioned, conditioned.draw(N, np.random.default_rng(1)))
 
 
+DEMANDS = {"a": np.array([[1.0, 0.5], [0.0, 1.0]]), "b": np.array([[1.0, 1.0, 0.0], [0.2, 0.0, 1.0], [0.3, 1.0, 0.1]])}
+
+
+@pytest.mark.parametrize("at_once", [2, 1024])
+def test_each_row_is_drawn_under_its_own_demands(monkeypatch, at_once):
+    monkeypatch.setattr("privsynth.training.mixture._AT_ONCE", at_once)
+    mixture, rng, n = a_mixture(), np.random.default_rng(0), N if at_once > 2 else 6000
+    which = {name: rng.integers(0, len(shares), n) for name, shares in DEMANDS.items()}
+    rows = mixture.draw_each({name: (shares, which[name]) for name, shares in DEMANDS.items()}, rng)
+    for a, b in itertools.product(range(2), range(3)):
+        here = rows[(which["a"] == a) & (which["b"] == b)]
+        assert draws_from(mixture.condition({"a": DEMANDS["a"][a], "b": DEMANDS["b"][b]})[0], here)
+        if at_once > 2:
+            assert not draws_from(mixture.condition({"a": DEMANDS["a"][a], "b": DEMANDS["b"][b - 1]})[0], here)
+
+
+def test_demands_that_no_row_can_meet():
+    mixture = Mixture(np.ones(1), np.array([[0.5, 0.5, 1.0, 0.0]]), Layout.of({"a": 2, "b": 2}))
+    first, none = np.array([[1.0, 0.0]]), np.zeros(3, dtype=np.int64)
+    assert (
+        mixture.draw_each({"a": (first, none), "b": (first, none)}, np.random.default_rng(0)).tolist() == [[0, 0]] * 3
+    )
+    with pytest.raises(ConditionError, match="'a', 'b' together"):
+        mixture.draw_each({"a": (first, none), "b": (first[:, ::-1], none)}, np.random.default_rng(0))
+
+
 def unweighted_components(mixture):
     return Mixture(np.full(3, 1 / 3), mixture.probabilities, mixture.layout)
 

@@ -92,7 +92,8 @@ def moved(function, cells, odd, dtype):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_another_row_changes_no_cell(name):
     for odd in STRANGE:
-        assert not moved(FUNCTIONS[name], OBJECTS, odd, object), odd
+        for cells in (OBJECTS, TEXTS):  # texts alone are coded in another way, which one more row may end
+            assert not moved(FUNCTIONS[name], cells, odd, object), odd
         if odd is None or odd is pd.NA or (isinstance(odd, str) and odd != "\ud800"):
             assert not moved(FUNCTIONS[name], TEXTS, odd, "string"), odd
 
