@@ -4,7 +4,8 @@ With soft outputs P (rows: components of the mixture), the expected tables are m
 sampling noise: 1-ways ``n_c mean(P_c)`` and all pairs at once ``n_c P_c' P_c / B_c``; boxes of partitions are
 means of products of interval masses.  The loss is the mean over released cells of
 ``(expected - released)^2 / scale^2``: 1 is the noise floor, for then the model is as far from the release as the
-truth is.  Exact releases (``epsilon=None``) count as noisy by 0.1% of the rows.
+truth is.  Exact releases (``epsilon=None``) count as noisy by 0.1% of the rows, those of a class by
+as much times the root of its share: a rare class would not be seen otherwise.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ class MeasuredCritic:
             self._by_class = self._tensor(measurements.class_columns.values)
             self._by_class_scale = self._scale(measurements.class_columns.scale)
         self._tables = [self._pairs(t) for t in (measurements.condition_pairs, measurements.pairs) if t is not None]
-        self.floor = 1.0 if measurements.one_way.scale > 0 else 0.0  # exact releases have none
+        noisy = measurements.one_way.scale > 0
+        self.floor = 1.0 if noisy else 0.0  # exact releases have none
+        relative = np.ones_like(self.class_shares) if noisy else np.sqrt(self.class_shares)
+        self._relative = torch.tensor(relative, dtype=torch.float32, device=device)
         self._boxes: list[tuple[Boxes, Tensor]] = []
         self._boxes_scale, self._turn = 1.0, 0
 
@@ -107,7 +111,8 @@ class MeasuredCritic:
         squares, cells = self._marginal_squares(parts)
         for boxes, counts in self._some_partitions():
             masses = torch.stack([boxes(part).mean(dim=0) for part in parts]) * self._sizes[:, None]
-            squares = squares + _EVERY * (masses - counts).square().sum() / self._boxes_scale**2
+            errors = (masses - counts) / self._relative[:, None]
+            squares = squares + _EVERY * errors.square().sum() / self._boxes_scale**2
             cells = cells + _EVERY * counts.numel()
         columns = self._columns()
         if columns is not None:
@@ -115,9 +120,10 @@ class MeasuredCritic:
         grams = [part.T @ part * (size / len(part)) for part, size in zip(parts, self._sizes, strict=True)]
         for target, mask, scale in self._tables:
             target, mask = _cut(target, columns), _cut(mask, columns)
-            expected = [torch.stack(grams).sum(dim=0)] if len(target) < len(grams) else grams
-            for gram, wanted in zip(expected, target, strict=True):
-                squares = squares + ((gram - wanted) * mask).square().sum() / scale**2
+            whole = len(target) < len(grams)
+            expected, relative = ([torch.stack(grams).sum(dim=0)], [1.0]) if whole else (grams, self._relative)
+            for gram, wanted, of_class in zip(expected, target, relative, strict=True):
+                squares = squares + ((gram - wanted) * mask).square().sum() / (scale * of_class) ** 2
             cells = cells + mask.sum() * len(target)
         return squares / cells
 
@@ -132,7 +138,8 @@ class MeasuredCritic:
         squares = ((means.sum(dim=0) - self._one_way) * self._free).square().sum() / self._one_scale**2
         cells = self._free.sum()
         if self._by_class is not None:
-            squares = squares + ((means - self._by_class) * self._free).square().sum() / self._by_class_scale**2
+            errors = (means - self._by_class) * self._free / self._relative[:, None]
+            squares = squares + errors.square().sum() / self._by_class_scale**2
             cells = cells * (1 + len(parts))
         return squares, cells
 
