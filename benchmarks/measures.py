@@ -11,7 +11,8 @@
   finds on real held-out rows at a threshold where at least p of what it reports is right; 0 where there is none.
 - detection: ROC AUC of gradient boosting that tells synthetic rows from real ones, predicted out of fold
   (`FOLDS` folds) on equal numbers of both, `MOST` each at most; the real ones are drawn from training rows and
-  holdout together. 0.5: cannot be told apart; 1: every row can.
+  holdout together. Equal rows are in one fold: a copied row is no hint that its twin is not real. 0.5: cannot be
+  told apart; 1: every row can.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
@@ -168,8 +169,9 @@ def detection(real: pd.DataFrame, synthetic: pd.DataFrame) -> float:
     n = min(len(real), len(synthetic), MOST)
     sides = [frame.iloc[rng.choice(len(frame), n, replace=False)] for frame in (real, synthetic)]
     features = np.column_stack([_codes(real[name], [side[name] for side in sides]) for name in real])
+    features = np.where(np.isnan(features).all(axis=0), 0.0, features)  # sklearn wants a value in every column
     labels = np.repeat([0, 1], n)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    folds = PredefinedSplit(pd.util.hash_pandas_object(pd.DataFrame(features), index=False) % FOLDS)
     with threadpool_limits(1):
         model = HistGradientBoostingClassifier(random_state=0)
         chances = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")[:, 1]
@@ -189,7 +191,7 @@ def _codes(real: pd.Series, sides: list[pd.Series]) -> np.ndarray:
 def _labels(
     train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, target: str
 ) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
-    """Return which synthetic rows are of the rarest class, these rows (of a known class), and which holdout rows are."""
+    """Return which synthetic rows are of the rarest class, these rows (of known class), and which holdout rows are."""
     classes = _classes(train[target])
     y = _target(synthetic[target], train[target], classes)
     usable = np.isfinite(y)

@@ -105,7 +105,7 @@ def aim_on_our_cells(frame: pd.DataFrame, job: Job) -> Fitted:
     total = total_mu(charge.event for charge in model.certificate_.charges)
     settings = (
         f"{theirs['settings']}: {found['mu'] ** 2 / total**2:.0%} of mu^2, the rest went to the cells; "
-        f"AIM's own {theirs['fit s']:.0f} s, {theirs['peak MB']:.0f} MB"
+        f"AIM's own {theirs['fit s']:.0f} s, {theirs['cpu s']:.0f} s of them computing, {theirs['peak MB']:.0f} MB"
     )
     return lambda n: sampler.rows(n, {}, np.random.default_rng(job["seed"] + 1))[list(frame)], settings
 
