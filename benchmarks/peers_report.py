@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import RESULTS
 
 Record = dict[str, Any]
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- begin: written by benchmarks/peers.py -->", "<!-- end -->"
 SHOWN = {  # measure: whether more is better, decimals
     "TSTR": (True, 3),
     "linear": (True, 3),
@@ -42,7 +45,7 @@ MEANING = [
 
 
 def write(records: list[Record]) -> None:
-    """Write results/peers.md and results/peers.svg."""
+    """Write results/peers.md, results/peers.svg and the table in the documentation."""
     tables = list(dict.fromkeys(record["table"] for record in records))
     lines = ["# Quality at equal total epsilon", "", *(f"- {line}" for line in MEANING), ""]
     for table in tables:
@@ -53,7 +56,38 @@ def write(records: list[Record]) -> None:
             lines += [*_table([r for r in mine if r["epsilon"] == epsilon] + references, private=epsilon != "none"), ""]
     lines += ["## Settings", "", *_settings(records), ""]
     (RESULTS / "peers.md").write_text("\n".join(lines), encoding="utf-8")
+    _insert(summary(records))
     plot(records, tables)
+
+
+def summary(records: list[Record]) -> list[str]:
+    """Return the table of the documentation: TSTR and TVD2 at epsilon 1, and of the two references."""
+    tables = list(dict.fromkeys(record["table"] for record in records))
+    names = dict.fromkeys(r["synthesizer"] for r in records if r["epsilon"] == "1" or r["synthesizer"] in REFERENCES)
+    lines = ["| ε = 1 | " + " | ".join(tables) + " | cpu s, adult |", "|" + "---|" * (len(tables) + 2)]
+    for name in names:
+        wanted = "none" if name in REFERENCES else "1"
+        mine = [r for r in records if r["synthesizer"] == name and r["epsilon"] == wanted]
+        cells = [_brief([r for r in mine if r["table"] == table]) for table in tables]
+        seconds = _values([r for r in mine if r["table"] == tables[0]], "cpu s")
+        lines.append(f"| {name} | " + " | ".join([*cells, _cell(seconds, 0, None)]) + " |")
+    return lines
+
+
+def _brief(records: list[Record]) -> str:
+    """Return the median TSTR and TVD2 of some runs, or why there are none."""
+    scores = [_values(records, measure) for measure in ("TSTR", "TVD2")]
+    if not all(scores):
+        return _clean(records[0]["error"].partition(":")[0]) if records else "not run"
+    return ", ".join(f"{np.median(values):.3f}" for values in scores)
+
+
+def _insert(lines: list[str]) -> None:
+    """Put the summary in its place in the documentation."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    if rest:
+        tail = rest.partition(END)[2]
+        PAGE.write_text("\n".join([f"{head}{BEGIN}", "", *lines, "", f"{END}{tail}"]), encoding="utf-8")
 
 
 def _table(records: list[Record], *, private: bool) -> list[str]:
