@@ -110,3 +110,23 @@ def test_what_a_peer_was_given_comes_back_in_the_types_of_the_table(tables):
     pd.testing.assert_frame_equal(back, train, check_dtype=False)
     assert dict(back.dtypes) == dict(train.dtypes)
     assert "dose" in like(plain(train).assign(dose="much"), train)[1]
+
+
+def test_the_codes_that_aim_gets_are_those_of_our_encoder_and_come_back_as_rows():
+    from peers_own import Codes, seen
+
+    from privsynth import CTGAN
+    from privsynth.datasets import make_transactions
+    from privsynth.privacy.accountant import total_mu
+    from privsynth.synthesizers.sampling import Sampler
+    from privsynth.transforms.reshape import Reshape
+
+    rows = make_transactions(3000, random_state=0)
+    found = {}
+    with seen(found):
+        model = CTGAN(3.0, target="is_fraud", critic="measured", steps=1, random_state=0, verbose=False).fit(rows)
+    assert 0 < found["mu"] < total_mu(charge.event for charge in model.certificate_.charges)
+    sampler = Sampler(Codes(found["codes"]), model.encoder_, Reshape(model.schema_), model.columns_)
+    back = sampler.rows(len(rows), {}, np.random.default_rng(0))
+    assert (back["is_fraud"].to_numpy() == rows["is_fraud"].to_numpy()).all()
+    assert np.corrcoef(back["account_age_days"], rows["account_age_days"])[0, 1] > 0.9
