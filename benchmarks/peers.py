@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "privsynth-peers")
     parser.add_argument("--limit", type=float, default=1800, help="seconds of computing that a run may take")
     parser.add_argument("--again", action="store_true", help="fit also what was fitted before")
-    parser.add_argument("--measure", action="store_true", help="score also what was scored before")
+    parser.add_argument("--measure", action="store_true", help="score anew what was scored before, and only that")
     parser.add_argument("--write", action="store_true", help="run nothing, write the table and the plot")
     options = parser.parse_args()
     options.work.mkdir(exist_ok=True)
@@ -197,7 +197,8 @@ def main() -> None:
         if name in (OPEN if epsilon == "none" else PRIVATE) and not options.write
     ]
     for where, epsilon, name, seed in wanted:
-        if (where, epsilon, name, seed) in read() and not (options.again or options.measure):
+        known = (where, epsilon, name, seed) in read()
+        if (known and not (options.again or options.measure)) or (options.measure and not known):
             continue
         record = one(name, where, epsilon, seed, options)
         keep(record)
