@@ -57,6 +57,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ledger_crashes.py
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/messy_cases.py --only privsynth
+	$(BIN)/python benchmarks/peers.py --only privsynth independent real --again
 	$(BIN)/python benchmarks/privacy_faults.py
 	$(BIN)/python benchmarks/accounting_grid.py
 

@@ -266,7 +266,10 @@ def _encode(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.nda
     pairs = [_encode_column(train[name], test[name]) for name in test.columns]
     if not pairs:
         return np.zeros((len(train), 1)), np.zeros((len(test), 1))
-    return np.column_stack([pair[0] for pair in pairs]), np.column_stack([pair[1] for pair in pairs])
+    features, test_features = (np.column_stack([pair[side] for pair in pairs]) for side in (0, 1))
+    empty = np.isnan(features).all(axis=0)  # gradient boosting refuses these: nothing can be learned from them
+    features[:, empty], test_features[:, empty] = 0.0, 0.0
+    return features, test_features
 
 
 def _encode_column(train: pd.Series, test: pd.Series) -> tuple[np.ndarray, np.ndarray]:

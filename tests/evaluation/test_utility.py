@@ -79,3 +79,9 @@ def test_errors():
 def test_a_table_of_the_target_alone_is_guessing():
     real = pd.DataFrame({"y": ["a", "b", "b"] * 20})
     assert by_name(train_synthetic_test_real(real, real, target="y"))["ROC AUC"].value == 0.5
+
+
+def test_a_feature_that_is_missing_in_every_synthetic_row_teaches_nothing():
+    column = next(name for name in OTHER if name != "fraud" and pd.api.types.is_float_dtype(OTHER[name]))
+    utility = train_synthetic_test_real(REAL, OTHER.assign(**{column: np.nan}), target="fraud", holdout=HOLDOUT)
+    assert 0.5 < by_name(utility)["ROC AUC"].value <= 1

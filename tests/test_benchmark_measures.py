@@ -1,0 +1,132 @@
+"""The measures of benchmarks/peers.py, on tables whose scores are known."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from measures import class_tvd, detection, linear, measure, rare_recall, triple_tvd
+from peers_worker import like, plain
+
+N = 1500
+
+
+def table(seed, n=N):
+    """A label that a number and a category tell almost surely, a missing half, a date and a flag."""
+    rng = np.random.default_rng(seed)
+    sick = rng.random(n) < 0.2
+    frame = pd.DataFrame({"dose": rng.normal(size=n) + 3 * sick, "ward": rng.choice(["a", "b", "c"], size=n)})
+    frame["grade"] = np.where(rng.random(n) < 0.9, np.where(sick, "high", "low"), "mid")
+    frame["note"] = np.where(rng.random(n) < 0.5, None, frame["ward"])
+    frame["seen"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**7, size=n), unit="s")
+    frame["flag"] = rng.random(n) < 0.5
+    return frame.assign(sick=np.where(sick, "yes", "no"))
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return table(0), table(1, 800)
+
+
+@pytest.fixture
+def shuffled(tables):
+    rng = np.random.default_rng(2)
+    return pd.DataFrame({name: rng.permutation(column.to_numpy()) for name, column in tables[0].items()})
+
+
+def test_a_copy_is_at_no_distance_and_cannot_be_told(tables):
+    train, holdout = tables
+    scores = measure(train, holdout, train.copy(), target="sick")
+    for name in ("TVD1", "TVD2", "TVD3", "TVD2 by class"):
+        assert scores[name] == 0
+    assert scores["quality"] == pytest.approx(1)
+    assert scores["TSTR"] == scores["TRTR"] > 0.95
+    assert scores["linear"] > 0.95
+    assert scores["recall at .5"] >= scores["recall at .9"] > 0.5
+    assert scores["notes"] == ""
+    assert detection(train, train.copy()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_another_sample_cannot_be_told(tables):
+    assert detection(tables[0], table(3)) == pytest.approx(0.5, abs=0.06)
+
+
+def test_shuffled_columns_keep_tvd1_and_nothing_else(tables, shuffled):
+    train, holdout = tables
+    scores = measure(train, holdout, shuffled, target="sick")
+    assert scores["TVD1"] == 0
+    assert 0.05 < scores["TVD2"] < scores["TVD3"]
+    assert scores["TVD2 by class"] > 0.1
+    assert scores["TSTR"] == pytest.approx(0.5, abs=0.15)
+    assert scores["linear"] == pytest.approx(0.5, abs=0.15)
+    assert scores["detection"] > 0.7
+
+
+def test_a_constant_shift_is_always_detected(tables):
+    moved = tables[0].assign(dose=tables[0]["dose"] + 100)
+    assert detection(tables[0], moved) == pytest.approx(1)
+
+
+def test_a_lacking_class_scores_as_guessing_with_a_note(tables):
+    train, holdout = tables
+    healthy = train[train["sick"] == "no"].reset_index(drop=True)
+    scores = measure(train, holdout, healthy, target="sick")
+    assert scores["TSTR"] == scores["linear"] == 0.5
+    assert scores["recall at .5"] == scores["recall at .9"] == 0
+    assert "fewer than two classes" in scores["notes"]
+    assert "'yes'" in scores["notes"]
+    assert class_tvd(train, healthy, target="sick") == (0.5, ["yes"])
+
+
+def test_missing_values_and_unknown_levels_are_no_reason_to_fail(tables):
+    train, holdout = tables
+    strange = train.assign(dose=np.nan, ward="never seen", note=None, sick=train["sick"].where(train.index > 9, None))
+    scores = measure(train, holdout, strange, target="sick")
+    assert "10 synthetic rows without a usable target" in scores["notes"]
+    assert scores["TVD1"] > 0.2
+    assert scores["TSTR"] > 0.9  # the grade tells the label still
+
+
+def test_recall_counts_what_is_found_at_the_precision():
+    train = pd.DataFrame({"x": [0.0, 1.0] * 200, "y": [0, 1] * 200})
+    holdout = pd.DataFrame({"x": [1.0] * 4 + [0.0] * 96, "y": [1, 1, 1, 0] + [1] * 2 + [0] * 94})
+    found = rare_recall(train, holdout, train, target="y")  # of 5 ones, 3 are among the 4 that are reported
+    assert found == {"recall at .5": pytest.approx(0.6), "recall at .9": 0.0}
+
+
+def test_triples_need_three_columns(tables):
+    train = tables[0][["dose", "sick"]]
+    assert triple_tvd(train, train) is None
+    assert linear(train, tables[1][["dose", "sick"]], train, target="sick")["linear"] > 0.95
+
+
+def test_what_a_peer_was_given_comes_back_in_the_types_of_the_table(tables):
+    train, _ = tables
+    back, note = like(plain(train).assign(flag=train["flag"].astype(str)), train)
+    assert note == ""
+    pd.testing.assert_frame_equal(back, train, check_dtype=False)
+    assert dict(back.dtypes) == dict(train.dtypes)
+    assert "dose" in like(plain(train).assign(dose="much"), train)[1]
+
+
+def test_the_codes_that_aim_gets_are_those_of_our_encoder_and_come_back_as_rows():
+    from peers_own import Codes, seen
+
+    from privsynth import CTGAN
+    from privsynth.datasets import make_transactions
+    from privsynth.privacy.accountant import total_mu
+    from privsynth.synthesizers.sampling import Sampler
+    from privsynth.transforms.reshape import Reshape
+
+    rows = make_transactions(3000, random_state=0)
+    found = {}
+    with seen(found):
+        model = CTGAN(3.0, target="is_fraud", critic="measured", steps=1, random_state=0, verbose=False).fit(rows)
+    assert 0 < found["mu"] < total_mu(charge.event for charge in model.certificate_.charges)
+    sampler = Sampler(Codes(found["codes"]), model.encoder_, Reshape(model.schema_), model.columns_)
+    back = sampler.rows(len(rows), {}, np.random.default_rng(0))
+    assert (back["is_fraud"].to_numpy() == rows["is_fraud"].to_numpy()).all()
+    assert np.corrcoef(back["account_age_days"], rows["account_age_days"])[0, 1] > 0.9
