@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from privsynth.training import plan
 from privsynth.transforms import encoder
 from tests.test_replay import LABELS, Recorded, Recording, fit, make_frame, recorded_discovery
 
@@ -51,6 +52,7 @@ def another(frame):
 def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder, "discover_values", recorded_discovery)
+        patch.setattr(plan, "_FEW_BOXES", 4)  # partitions in small tables too
         yield
 
 
