@@ -17,6 +17,7 @@ from privsynth.transforms.layout import Layout
 
 _MARGINALS = 64
 _ORDER = 3
+_MANY = 2**20  # cells of a marginal that are not all counted: columns of many levels would take gigabytes
 
 
 def choose_model(
@@ -50,8 +51,11 @@ def choose_model(
     for columns in marginals:
         sizes = [layout.spans[j].size for j in columns]
         keys = [np.ravel_multi_index([rows[:, j] for j in columns], sizes) for rows in (codes, *candidates)]
-        tables = np.stack([_marginal(key, math.prod(sizes)) for key in keys])
-        exact, *samples = tables[:, tables.any(axis=0)]  # occupied cells only
+        n_cells = math.prod(sizes)
+        if n_cells > _MANY:  # occupied cells only
+            _, dense = np.unique(np.concatenate(keys), return_inverse=True)
+            keys, n_cells = np.split(dense, np.cumsum([len(key) for key in keys])[:-1]), int(dense.max()) + 1
+        exact, *samples = (_marginal(key, n_cells) for key in keys)
         for number, sample in enumerate(samples):
             expected = sample * (n_rows / len(candidates[number]))
             scores[number] -= np.abs(expected - exact).sum() / len(marginals)

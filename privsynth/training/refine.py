@@ -26,6 +26,8 @@ def refine(trainer: Trainer, codes: IntArray, plan: Plan, mechanisms: Mechanisms
     if not mechanisms.allows(PARTITIONS):
         return
     layout, split = trainer.layout, trainer.critic.split
+    if len(layout.spans) <= 2 + (split is not None):  # columns turned out to be identifiers: pairs tell all there is
+        return
     cells = trainer.mixture().draw(min(_MODEL_ROWS, 2 * plan.n_rows), rng)
     partitions = grow_partitions(cells, layout, split=split, n_boxes=plan.n_boxes, rng=rng)
     n_classes = len(trainer.critic.class_shares)

@@ -9,6 +9,7 @@ from privsynth.errors import PrivacyError
 from privsynth.privacy.events import BoundedRange, NonPrivate
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
+from privsynth.training import choice as module
 from privsynth.training.choice import choose_model
 from privsynth.transforms.layout import Layout
 
@@ -63,7 +64,9 @@ def slow_scores(codes, candidates, n_rows, seed):
     return scores
 
 
-def test_scores_equal_the_loop():
+@pytest.mark.parametrize("many", [0, 2**20])
+def test_scores_equal_the_loop(monkeypatch, many):
+    monkeypatch.setattr(module, "_MANY", many)  # all cells counted, or occupied ones only
     codes = make_codes(70, 0)
     candidates = [make_codes(100, 1), independent(codes), make_codes(31, 2)]
     best, scores, _ = choose(codes, candidates, n_rows=77, seed=3)
