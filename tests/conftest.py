@@ -1,7 +1,13 @@
 """Settings of the whole test run."""
 
+import signal
+
 import pytest
 import torch
+
+# A job in the background of a shell ignores Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -375,7 +375,10 @@ def test_ctrl_c_stops_in_one_line_and_leaves_nothing(small, tmp_path):
             time.sleep(0.1)
             reserved = ledger.exists() and bool(Ledger.open(ledger).spends)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()  # a million steps would go on for an hour
     assert process.returncode == 130, stderr
     assert stdout == ""
     assert stderr.startswith("privsynth: stopped; no model was written.")
