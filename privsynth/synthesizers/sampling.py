@@ -3,7 +3,7 @@ r"""Rows from a fitted mixture: any conditions, all rules, always as many as wer
 Conditions on learned columns are met exactly, by Bayes' rule in the mixture, and so are the rules that reshaping
 keeps by construction. What is left (an inequality, one of several, a condition on a computed column) is met by
 *rejection*: batches are drawn, decoded and computed, and rows that break anything are thrown away. The rows that
-are kept are independent draws from the model given the rules. Where too few are kept after bounded work, the rest
+are kept are draws from the model given the rules. Where too few are kept after bounded work, the rest
 is mended (`privsynth.synthesizers.repair`), which keeps every rule but not that distribution.
 """
 

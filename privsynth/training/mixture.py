@@ -18,6 +18,7 @@ from privsynth.errors import ConditionError
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.layout import Layout
 
+_BELOW_ONE = 1 - 2.0**-20
 _AT_ONCE = 1024  # demands whose weights are held at the same time, of 1024 components each: 8 MB
 
 
@@ -74,9 +75,23 @@ class Mixture:
         return [_ladder(self.probabilities[:, span.slice]) for span in self.layout.spans]
 
     def draw(self, n_rows: int, rng: np.random.Generator) -> IntArray:
-        """Draw rows of cells, shape (n_rows, n_columns), counted within each column."""
-        component = rng.choice(len(self.weights), size=n_rows, p=self.weights)
-        return self._draw_cells(component, rng)
+        """Draw rows of cells, shape (n_rows, n_columns), counted within each column.
+
+        Systematic sampling (Madow 1949): each row alone has the mixture's distribution, but components, and the
+        cells of each column within a component, come as often as they should to within one row.
+        """
+        shares = np.cumsum(self.weights)
+        place = (np.arange(n_rows) + rng.random(1)) * (shares[-1] / max(1, n_rows))
+        component = np.searchsorted(shares, place, side="right")
+        component = np.minimum(component, np.flatnonzero(self.weights)[-1])  # ascending
+        counts = np.bincount(component, minlength=len(self.weights))
+        rank = np.arange(n_rows) - (np.cumsum(counts) - counts)[component]
+        cells = np.empty((n_rows, len(self.layout.spans)), dtype=np.int64)
+        for j, ladder in enumerate(self._ladders):
+            shift = rng.random(len(counts))[component]
+            matched = np.argsort(component + _BELOW_ONE * rng.random(n_rows))  # at random within each component
+            cells[matched, j] = _climb(ladder, component, (rank + shift) / counts[component])
+        return cells[rng.permutation(n_rows)]
 
     def draw_each(self, demands: Mapping[str, tuple[FloatArray, IntArray]], rng: np.random.Generator) -> IntArray:
         """Draw a row of cells for each of many rows of demands, as `condition` and `draw` would one at a time.
@@ -99,14 +114,14 @@ class Mixture:
         for number, (first, last) in enumerate(itertools.pairwise(ends)):
             start, rows = number * _AT_ONCE, order[first:last]
             weights = self._weights_under(demands, distinct[start : start + _AT_ONCE])
-            component[rows] = _climb(_ladder(weights), combination[rows] - start, rng)
+            component[rows] = _climb(_ladder(weights), combination[rows] - start, rng.random(len(rows)))
         cells = self._draw_cells(component, rng)
         for name, (shares, which) in demands.items():
             span, j = self.layout[name], self.layout.index(name)
             for start in range(0, len(cells), _AT_ONCE):
                 rows = np.arange(start, min(start + _AT_ONCE, len(cells)))
                 allowed = shares[which[rows]] * self.probabilities[component[rows], span.slice]
-                cells[rows, j] = _climb(_ladder(allowed), rows - start, rng)
+                cells[rows, j] = _climb(_ladder(allowed), rows - start, rng.random(len(rows)))
         return cells
 
     def _weights_under(self, demands: Mapping[str, tuple[FloatArray, IntArray]], distinct: IntArray) -> FloatArray:
@@ -125,7 +140,7 @@ class Mixture:
         """Draw the cells of rows whose components are known."""
         cells = np.empty((len(component), len(self.layout.spans)), dtype=np.int64)
         for j, ladder in enumerate(self._ladders):
-            cells[:, j] = _climb(ladder, component, rng)
+            cells[:, j] = _climb(ladder, component, rng.random(len(component)))
         return cells
 
     def log_prob(self, cells: IntArray) -> FloatArray:
@@ -146,10 +161,10 @@ def _ladder(weights: FloatArray) -> FloatArray:
     return np.asarray(shares + np.arange(len(weights))[:, None], dtype=np.float64)
 
 
-def _climb(ladder: FloatArray, step: IntArray, rng: np.random.Generator) -> IntArray:
-    """Draw a column of `ladder` for each `step`, a row of it, by its share."""
+def _climb(ladder: FloatArray, step: IntArray, uniform: FloatArray) -> IntArray:
+    """Return the column of `ladder` that `uniform`, in [0, 1], points at in each `step`, a row of it."""
     size = ladder.shape[1]
-    target = np.minimum(step + rng.random(len(step)), np.nextafter(step + 1.0, 0.0))  # stays on its step
+    target = np.minimum(step + uniform, np.nextafter(step + 1.0, 0.0))  # stays on its step
     place = np.searchsorted(ladder.ravel(), target, side="right")
     return np.clip(place - step * size, 0, size - 1)
 

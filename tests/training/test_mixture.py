@@ -160,8 +160,8 @@ class Extreme:
     def __init__(self, value):
         self.value = value
 
-    def choice(self, n, size, p):
-        return np.arange(size) % n
+    def permutation(self, n):
+        return np.arange(n)
 
     def random(self, n):
         return np.full(n, self.value)
@@ -175,6 +175,27 @@ def test_cells_of_probability_zero_are_never_drawn_not_even_at_the_ends(uniform)
     cells = mixture.draw(k, Extreme(uniform))
     assert set(cells[:, 0]) == {1}
     assert set(cells[:, 1]) <= {1, 2}
+
+
+def test_components_and_their_cells_come_as_often_as_they_should():
+    """Systematic sampling: within a row of the expectation, where independent draws would be off by its root."""
+    mixture, n = a_mixture(), 10_000
+    rows = mixture.draw(n, np.random.default_rng(0))
+    apart = Mixture(mixture.weights, np.eye(3), Layout.of({"a": 3}))
+    off = np.bincount(apart.draw(n, np.random.default_rng(0))[:, 0], minlength=3) - n * mixture.weights
+    assert np.abs(off).max() <= 1
+    expected = n * (mixture.weights @ mixture.probabilities)
+    counts = np.concatenate([np.bincount(rows[:, 0], minlength=2), np.bincount(rows[:, 1], minlength=3)])
+    assert np.abs(counts - expected).max() <= 2 * len(mixture.weights)
+
+
+def test_every_place_in_a_draw_has_the_same_distribution():
+    """Few rows at a time, first and last apart: false alarm 4e-6 in all."""
+    mixture, rng = a_mixture(), np.random.default_rng(0)
+    drawn = np.stack([mixture.draw(3, rng) for _ in range(N // 4)])
+    for place in range(3):
+        assert draws_from(mixture, drawn[:, place])
+    assert draws_from(mixture, np.stack([mixture.draw(1, rng)[0] for _ in range(N // 4)]))
 
 
 def test_no_rows():
