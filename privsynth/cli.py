@@ -193,7 +193,7 @@ def fit(
     ] = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Most training steps.")] = 1500,
     critic: Annotated[
-        str, typer.Option(help="auto, both, measured or neural; auto trains the neural one where it pays.")
+        str, typer.Option(help="auto, both, measured or neural; auto: measured, which won our comparisons.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     random_state: Seed = None,

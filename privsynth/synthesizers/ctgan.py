@@ -70,7 +70,8 @@ class CTGAN(Synthesizer):
     schema : Schema, mapping or path, optional
         What is public about the columns; the rest is discovered privately.
     critic : {"auto", "both", "measured", "neural"}, default "auto"
-        "auto" opens the neural critic where its noise is small enough; "measured" and "neural" run one
+        "auto" is the measured critic alone, which beat both together at every size and epsilon that was measured
+        (docs/method.md); "both" gives DP-SGD a share of the budget by its noise; "measured" and "neural" run one
         alone ("neural" is a classic DP-SGD GAN).
     steps : int, default 1500
         Most steps of the measured critic; it stops at the noise floor.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from privsynth.training.measure import Measurements, PairTable
+from privsynth.training.pairs import SparsePairs
 from privsynth.training.partitions import Boxes, PartitionTable
 from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.layout import Layout
@@ -39,7 +40,7 @@ class MeasuredCritic:
     device : torch.device
         Where the targets are kept.
     seed : int
-        For the columns compared in a step, where the table is too wide to compare all.
+        For the pairs compared in a step, where the table is too wide to compare all.
     """
 
     def __init__(
@@ -63,7 +64,10 @@ class MeasuredCritic:
         if measurements.class_columns is not None:
             self._by_class = self._tensor(measurements.class_columns.values)
             self._by_class_scale = self._scale(measurements.class_columns.scale)
-        self._tables = [self._pairs(t) for t in (measurements.condition_pairs, measurements.pairs) if t is not None]
+        tables = [t for t in (measurements.condition_pairs, measurements.pairs) if t is not None]
+        wide = layout.width > _MAX_WIDTH
+        self._tables = [] if wide else [self._pairs(table) for table in tables]
+        self._sparse = [SparsePairs(t, self._scale(t.scale), layout, device) for t in tables] if wide else []
         noisy = measurements.one_way.scale > 0
         self.floor = 1.0 if noisy else 0.0  # exact releases have none
         relative = np.ones_like(self.class_shares) if noisy else np.sqrt(self.class_shares)
@@ -92,20 +96,6 @@ class MeasuredCritic:
             mask[self.layout.spans[i].slice, self.layout.spans[j].slice] = 1.0
         return self._tensor(table.values), mask, self._scale(table.scale)
 
-    def _columns(self) -> Tensor | None:
-        """Return the cells compared in this step: all, or those of some columns of a wide table."""
-        if self.layout.width <= _MAX_WIDTH:
-            return None
-        chosen: list[int] = []
-        width = 0
-        for j in self._rng.permutation(len(self.layout.spans)):
-            width += self.layout.spans[j].size
-            if width > _MAX_WIDTH and chosen:
-                break
-            chosen.append(int(j))
-        cells = [np.arange(s.start, s.stop) for j, s in enumerate(self.layout.spans) if j in chosen]
-        return torch.as_tensor(np.concatenate(cells), device=self.device)
-
     def loss(self, parts: list[Tensor]) -> Tensor:
         """Return the loss of cell probabilities by class, each of shape (B_c, width): a scalar, 1 is noise."""
         squares, cells = self._marginal_squares(parts)
@@ -114,12 +104,13 @@ class MeasuredCritic:
             errors = (masses - counts) / self._relative[:, None]
             squares = squares + _EVERY * errors.square().sum() / self._boxes_scale**2
             cells = cells + _EVERY * counts.numel()
-        columns = self._columns()
-        if columns is not None:
-            parts = [part[:, columns] for part in parts]
+        for pairs in self._sparse:
+            squares = squares + pairs.squares(parts, self._sizes, self._relative, self._rng)
+            cells = cells + pairs.n_cells
+        if not self._tables:
+            return squares / cells
         grams = [part.T @ part * (size / len(part)) for part, size in zip(parts, self._sizes, strict=True)]
         for target, mask, scale in self._tables:
-            target, mask = _cut(target, columns), _cut(mask, columns)
             whole = len(target) < len(grams)
             expected, relative = ([torch.stack(grams).sum(dim=0)], [1.0]) if whole else (grams, self._relative)
             for gram, wanted, of_class in zip(expected, target, relative, strict=True):
@@ -142,11 +133,6 @@ class MeasuredCritic:
             squares = squares + errors.square().sum() / self._by_class_scale**2
             cells = cells * (1 + len(parts))
         return squares, cells
-
-
-def _cut(table: Tensor, columns: Tensor | None) -> Tensor:
-    """Keep some cells of a (..., width, width) table."""
-    return table if columns is None else table[..., columns, :][..., columns]
 
 
 def _class_shares(measurements: Measurements, layout: Layout) -> FloatArray:

@@ -28,7 +28,8 @@ SIZE_SHARE = 0.02
 ROUNDING_SHARE = 1e-4
 VALUES_DELTA_SHARE = 0.1
 MARGIN = 1e-5  # left unspent, so that another accountant's rounding stays below epsilon too
-_GATES = ((0.02, 50.0), (0.05, 25.0))
+_GATES = ((0.02, 50.0), (0.05, 25.0))  # DP-SGD's share below a noise ratio, where both critics are asked for
+_LEAST_TRAINING = 10.0  # its share above
 _CLEAR = 1 / 40  # what discoveries strive for: noise of a count as a share of the rows
 _MOST_SHARE = 0.25  # of a discovery in a small table
 _SMALL = 0.01  # of the budget: what one release of all columns would need to be as clear as that
@@ -225,19 +226,23 @@ def _is_enough(request: Request, signal: float) -> bool:
 
 
 def _gate(request: Request, mu: float, n_rows: int) -> tuple[float, float]:
-    """Return the share of DP-SGD and the noise ratio r that decided it (docs/method.md)."""
+    """Return the share of DP-SGD and its noise ratio r.
+
+    By default there is none: two critics nowhere beat the measured one (benchmarks/ablation_critic.py). Where both
+    are asked for, r says how much DP-SGD gets (docs/method.md).
+    """
     widths = (request.n_columns * MAX_CELLS, *request.discriminator_dim, 1)
     parameters = sum((a + 1) * b for a, b in itertools.pairwise(widths))
     signal = n_rows * mu * math.sqrt(0.25)
     ratio = math.sqrt(parameters * request.discriminator_steps) / signal
-    if request.critic == "measured":
+    if request.critic in ("auto", "measured"):
         return 0.0, ratio
     if request.critic == "neural":
         return 300.0, ratio
     for limit, share in _GATES:
         if ratio < limit:
             return share, ratio
-    return (10.0 if request.critic == "both" else 0.0), ratio
+    return _LEAST_TRAINING, ratio
 
 
 def _shares(request: Request, training: float, *, signal: float) -> dict[str, float]:

@@ -16,6 +16,7 @@ from privsynth.privacy.events import BoundedRange, Failure, Gaussian, Subsampled
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.privacy.unit import Unit
+from privsynth.training import plan as plan_module
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.training.partitions import PARTITIONS
 from privsynth.training.plan import (
@@ -253,9 +254,18 @@ def test_without_privacy_nothing_is_refused_or_calibrated():
     assert labelled(mechanisms)[TRAINING].noise_multiplier == 0.0
 
 
-def test_the_gate_opens_with_rows():
-    neural = [allot(make_request(critic="auto"), Budget(1.0), n)[0].neural for n in (5000, 10_000_000)]
-    assert neural == [False, True]
+def test_the_neural_critic_runs_where_it_is_asked_for_only():
+    for n_rows in (5000, 10_000_000):
+        assert not allot(make_request(critic="auto"), Budget(10.0), n_rows)[0].neural
+        assert allot(make_request(critic="both"), Budget(10.0), n_rows)[0].neural
+
+
+def test_less_noise_gets_dp_sgd_more_of_the_budget():
+    asked = [plan_module._gate(make_request(critic="both"), 0.27, n) for n in (10**4, 10**5, 3 * 10**5, 10**6)]
+    shares, ratios = zip(*asked, strict=True)
+    assert list(ratios) == sorted(ratios, reverse=True)
+    assert list(shares) == sorted(shares)
+    assert set(shares) == {10.0, 25.0, 50.0}
 
 
 def rounded(events):
