@@ -49,7 +49,10 @@ def starting_edges(
         else:
             edges[name] = np.array(ends)
     times = {name: steps[name] for name in unknown if isinstance(schema[name], Datetime)}
-    found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves, times=times) if unknown else {}
+    digits = {name: digits_of(schema[name]) for name in unknown}
+    found = {}
+    if unknown:
+        found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves, times=times, decimals=digits)
     if beyond := [name for name, grid in found.items() if name not in times and out_of_range(grid)]:
         warnings.warn(
             f"Columns {beyond} are beyond 1e-10 to 1e19 and are cut to that. Rescale them or declare bounds "

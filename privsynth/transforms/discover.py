@@ -52,6 +52,7 @@ def discover_bounds(
     *,
     octaves: int = FINE,
     times: Mapping[str, int] | None = None,
+    decimals: Mapping[str, int | None] | None = None,
 ) -> dict[str, FloatArray]:
     """Release the range of each column: in powers of two, and that of times in years.
 
@@ -65,6 +66,9 @@ def discover_bounds(
         Octaves, or years, a bin.
     times : mapping of str to int, optional
         Seconds in a step, of the columns that are times.
+    decimals : mapping of str to int or None, optional
+        Public decimals: between zero and their unit there is nothing to look for, so that 0 and 1 are neighbours
+        among whole numbers.
 
     Returns
     -------
@@ -73,12 +77,16 @@ def discover_bounds(
         each gap between them. Columns of which nothing rises above the noise are left out.
     """
     steps = {name: (times or {}).get(name) for name in columns}
-    exact = []
+    exact, asked = [], {}
     for name, values in columns.items():
         known, step = values[~np.isnan(values)], steps[name]
-        places = _octave(known, octaves) if step is None else _years(known, octaves, step)
-        n_bins = 2 * _side(octaves) + 1 if step is None else len(_year_ends(octaves, step)) - 1
-        exact.append(np.bincount(places, minlength=n_bins))
+        if step is None:
+            asked[name] = _possible((decimals or {}).get(name), octaves)
+            places = np.searchsorted(asked[name], _octave(known, octaves, asked[name]))
+        else:
+            asked[name] = np.arange(len(_year_ends(octaves, step)) - 1)
+            places = _years(known, octaves, step)
+        exact.append(np.bincount(places, minlength=len(asked[name])))
     release = mechanisms.counts(label, np.concatenate(exact), sensitivity=math.sqrt(len(columns)))
     far = float(norm.isf(_FALSE_BINS / len(release.values)))
     edges = {}
@@ -86,7 +94,7 @@ def discover_bounds(
         step = steps[name]
         parts = [
             _octave_edges(int(bin_), octaves) if step is None else _year_edges(int(bin_), octaves, step)
-            for bin_ in _occupied(noisy, release.scale, far=far)
+            for bin_ in asked[name][_occupied(noisy, release.scale, far=far)]
         ]
         if parts:
             edges[name] = np.unique(np.concatenate(parts))
@@ -135,11 +143,25 @@ def _side(octaves: int) -> int:
     return (MAX_EXPONENT - MIN_EXPONENT + 1) // octaves
 
 
-def _octave(values: FloatArray, octaves: int) -> IntArray:
-    """Return the bin of each value: negative octaves (large first), zero, positive octaves."""
+def _possible(decimals: int | None, octaves: int) -> IntArray:
+    """Return the bins that numbers of so many decimals can be in, ascending: all where that is not known."""
+    zero = _side(octaves)
+    bins = np.arange(2 * zero + 1)
+    if decimals is None:
+        return bins
+    unit = np.clip(math.floor(-decimals * math.log2(10)), MIN_EXPONENT, MAX_EXPONENT)
+    return bins[(bins == zero) | (np.abs(bins - zero) > (unit - MIN_EXPONENT) // octaves)]
+
+
+def _octave(values: FloatArray, octaves: int, possible: IntArray) -> IntArray:
+    """Return the bin of each value: negative octaves (large first), zero, positive octaves.
+
+    A value in no possible bin, one of more decimals than there should be, is in the nearest one on its side.
+    """
     exponent = np.frexp(np.abs(values))[1] - 1
     place = (np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT) - MIN_EXPONENT) // octaves
     zero = _side(octaves)
+    place = np.maximum(place, possible[possible > zero][0] - zero - 1)
     return np.where(values == 0, zero, np.where(values > 0, zero + 1 + place, zero - 1 - place))
 
 

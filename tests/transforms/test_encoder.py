@@ -108,6 +108,26 @@ def test_magnitudes_out_of_reach_are_cut_with_a_warning_and_can_be_declared(scal
     assert again.mean() == pytest.approx(1.5 * scale, rel=0.05)
 
 
+@pytest.mark.parametrize("decimals", [0, 2, 6, None])
+@pytest.mark.parametrize("octaves", [1, 4])
+def test_a_rare_one_is_seen_beside_zero_where_decimals_are_public(decimals, octaves):
+    """A count of four noises: a neighbour of the bulk is seen from 2.5 on, a lone bin among hundreds is not.
+
+    With noise: missed or seen by mistake with chance .07 (a deviation of 1.5) and 2e-3 each; so none is drawn here.
+    """
+    unit = 10.0 ** -(decimals or 0)
+    values = np.repeat([0.0, unit], [5000, 40])
+    mechanisms = Mechanisms(NoNoise(), private=True)
+    mechanisms.allot(BOUNDS, Gaussian(0.1))  # a noise of 10, not drawn
+    asked = None if decimals is None else {"c": decimals}
+    edges = discover_bounds({"c": values}, mechanisms, BOUNDS, octaves=octaves, decimals=asked)["c"]
+    assert (edges[-1] > unit) == (decimals is not None)
+    values[-1] = unit / 1000  # more decimals than there should be: counted all the same
+    mechanisms.allot("again", Gaussian(0.1))
+    again = discover_bounds({"c": values}, mechanisms, "again", octaves=octaves, decimals=asked)["c"]
+    assert (again[-1] > unit) == (decimals is not None)
+
+
 def test_a_column_of_which_nothing_is_seen_has_no_range():
     assert discover_bounds({"c": np.full(N, np.nan)}, generous(), BOUNDS) == {}
 
