@@ -108,7 +108,7 @@ class MeasuredCritic:
             squares = squares + pairs.squares(parts, self._sizes, self._relative, self._rng)
             cells = cells + pairs.n_cells
         if not self._tables:
-            return squares / cells
+            return squares / cells.clamp(min=1.0)  # none where the target is the only column
         grams = [part.T @ part * (size / len(part)) for part, size in zip(parts, self._sizes, strict=True)]
         for target, mask, scale in self._tables:
             whole = len(target) < len(grams)
@@ -116,7 +116,7 @@ class MeasuredCritic:
             for gram, wanted, of_class in zip(expected, target, relative, strict=True):
                 squares = squares + ((gram - wanted) * mask).square().sum() / (scale * of_class) ** 2
             cells = cells + mask.sum() * len(target)
-        return squares / cells
+        return squares / cells.clamp(min=1.0)
 
     def _some_partitions(self) -> list[tuple[Boxes, Tensor]]:
         """Return the partitions compared in this step: every fourth counts for four, to save time."""
@@ -136,9 +136,19 @@ class MeasuredCritic:
 
 
 def _class_shares(measurements: Measurements, layout: Layout) -> FloatArray:
-    """Return the share of each class, from its released 1-way counts."""
+    """Return the share of each class, from its released 1-way counts and from every column by class.
+
+    A column's cells in a class add up to its rows, so each column counts the classes once more, the narrow ones well:
+    all are weighted by their inverse variances.
+    """
     if measurements.split is None:
         return np.ones(1)
     counts = measurements.one_way.values[layout.spans[measurements.split].slice]
+    by_class = measurements.class_columns
+    if by_class is not None and by_class.scale > 0:
+        others = [span for j, span in enumerate(layout.spans) if j != measurements.split]
+        sums = [counts, *(by_class.values[:, span.slice].sum(axis=1) for span in others)]
+        variances = [measurements.one_way.scale**2, *(by_class.scale**2 * span.size for span in others)]
+        counts = np.average(sums, axis=0, weights=1 / np.array(variances))
     shares = project_to_simplex(counts)
     return np.clip(shares, 1e-6, None) / np.clip(shares, 1e-6, None).sum()

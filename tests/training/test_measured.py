@@ -147,6 +147,13 @@ def test_exact_releases_count_as_noisy_by_a_thousandth():
     assert float(critic.loss(parts)) == pytest.approx(4 * 12 / 18, rel=1e-3)
 
 
+def test_a_target_alone_leaves_nothing_to_compare():
+    critic = MeasuredCritic(
+        Measurements(0, Release(np.array([5.0, 7.0]), 2.0)), Layout.of({"target": 2}), n_rows=12, device=CPU
+    )
+    assert float(critic.loss([torch.eye(2)[:1], torch.eye(2)[1:]])) == 0.0
+
+
 @pytest.mark.parametrize("split", [None, 1])
 def test_gradients_are_finite_and_lead_downhill(split):
     critic, _ = make_critic(split)
@@ -192,6 +199,33 @@ def test_very_wide_tables_compare_some_pairs_each_time(monkeypatch):
     bound = 6 * losses.std() / np.sqrt(len(losses))  # false alarm about 2e-9
     assert bound < 0.2 * slow
     assert abs(losses.mean() - slow) < bound
+
+
+def test_columns_by_class_tell_the_shares_of_classes_too():
+    """Against the weighted mean: the squared error over 300 releases is that of all counts together.
+
+    Chi-square bounds at 1e-6; the 1-way counts alone, the twin, are far outside.
+    """
+    from scipy import stats
+
+    scale, n_rows, rng = 10.0, 1000, np.random.default_rng(0)
+    sizes = np.array([900.0, 100.0])
+    variance = 1 / (1 / scale**2 + sum(1 / (scale**2 * LAYOUT.spans[j].size) for j in (0, 2, 3)))
+    parts = make_parts(1)
+    _, means = expected_tables(parts, sizes)
+    errors, alone = [], []
+    for _ in range(300):
+        by_class = Release(means + rng.normal(size=means.shape) * scale, scale)
+        one_way = Release(means.sum(axis=0) + rng.normal(size=LAYOUT.width) * scale, scale)
+        one_way.values[LAYOUT.spans[1].slice] = sizes + rng.normal(size=2) * scale
+        for found, columns in ((errors, by_class), (alone, None)):
+            shares = MeasuredCritic(Measurements(1, one_way, columns), LAYOUT, n_rows=n_rows, device=CPU).class_shares
+            found.append(shares[1] / shares[0] - 1 / 9)
+    # of a ratio of counts a/b: (a/b)^2 (1/a^2 + 1/b^2) times their variance, to first order
+    expected = variance * (1 / 9) ** 2 * (1 / 100**2 + 1 / 900**2)
+    low, high = stats.chi2(300).ppf([1e-6, 1 - 1e-6]) / 300
+    assert low < np.mean(np.square(errors)) / expected < high
+    assert not low < np.mean(np.square(alone)) / expected < high
 
 
 def test_class_shares_are_a_distribution_whatever_was_released():
