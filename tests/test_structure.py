@@ -12,7 +12,7 @@ import privsynth
 
 ROOT = Path(privsynth.__file__).parent
 FLOORS = [  # on each floor the flats: parts that may see each other (without circles) but no other flat
-    ["errors _checks _random _progress _version bundle"],
+    ["errors _checks _random _progress _version bundle callbacks"],
     ["schema schema_json schema_html kinds rules _formula _reading _rule_check tables datasets", "privacy"],
     ["transforms"],
     ["training nets"],
@@ -38,6 +38,7 @@ DOORS = {
     "rich": ("_progress", "cli"),
     "jinja2": ("report",),
     "typer": ("cli", "_shell", "_audit_command"),
+    "torch.utils.tensorboard": ("callbacks",),
     "faker": ("transforms.fakes",),
     "filelock": ("privacy._ledger_file",),
 }
