@@ -7,9 +7,7 @@ guarantee: do not publish it beside the synthetic table. `privsynth.report` rend
 from __future__ import annotations
 
 import dataclasses
-import html
 import importlib.metadata
-import json
 from typing import Any
 
 import numpy as np
@@ -23,52 +21,13 @@ from privsynth.evaluation.binning import as_values, column_kind
 from privsynth.evaluation.fidelity import MarginalTVD, marginal_tvd
 from privsynth.evaluation.marginals import column_marginal
 from privsynth.evaluation.quality import Quality, sdmetrics_quality
-from privsynth.evaluation.score import Score
-from privsynth.evaluation.text import render_text
+from privsynth.evaluation.result import Evaluation
+from privsynth.evaluation.score import SECTIONS, Block, Score
 from privsynth.evaluation.utility import Utility, train_synthetic_test_real
 
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "sdmetrics")
 _N_WORST = 10
 _NOTHING = MarginalTVD(1, {})
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found.
-
-    Parameters
-    ----------
-    summary : dict
-        JSON-able, with the keys ``scores`` (list of `Score` dicts), ``utility`` (dict or None), ``columns``
-        (list of dicts, the worst first), ``pairs`` (``names``, the matrix ``tvd``, ``worst``), ``run``
-        (rows, seed, versions) and ``notes``. Shares, distances and scores are in [0, 1].
-
-    Notes
-    -----
-    ``privsynth.report.write_html(evaluation.summary, path)`` makes a page of it.
-    """
-
-    summary: dict[str, Any]
-
-    @property
-    def scores(self) -> dict[str, float | None]:
-        """The headline scores by name."""
-        return {score["name"]: score["value"] for score in self.summary["scores"]}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a copy of the summary that is safe to change."""
-        return json.loads(self.to_json())
-
-    def to_json(self) -> str:
-        """Return the summary as JSON text."""
-        return json.dumps(self.summary, indent=2, allow_nan=False)
-
-    def __str__(self) -> str:
-        return render_text(self.summary)
-
-    def _repr_html_(self) -> str:
-        # The notebook's view of the same text; the full page is `privsynth.report.write_html`.
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def evaluate(
@@ -127,10 +86,17 @@ def evaluate(
     if target is not None:
         utility = train_synthetic_test_real(left, right, target=target, holdout=held, random_state=rng)
     scores = _headline(found, reference, utility, held is not None)
+    blocks = {
+        section: [_overview(section, [score for score in scores if score.section == section])]
+        for section in SECTIONS
+        if any(score.section == section for score in scores)
+    }
     return Evaluation(
         {
-            "format": "privsynth.evaluation/1",
+            "format": "privsynth.evaluation/2",
+            "reads_real": True,
             "scores": [score.to_dict() for score in scores],
+            "sections": {section: [block.to_dict() for block in blocks.get(section, [])] for section in SECTIONS},
             "utility": None if utility is None else utility.to_dict(),
             "columns": _columns(left, right, found, reference),
             "pairs": _pairs(columns, found),
@@ -207,6 +173,7 @@ def _headline(found: _Fidelity, reference: _Fidelity | None, utility: Utility | 
             best.quality.overall,
             note=f"{note} {found.quality.note}".strip(),
             meaning="SDMetrics: mean of the next two. 1 is best.",
+            worry="Worry when it is more than a few hundredths below what real rows get.",
         ),
         Score(
             "Column Shapes",
@@ -214,6 +181,7 @@ def _headline(found: _Fidelity, reference: _Fidelity | None, utility: Utility | 
             best.quality.column_shapes,
             note=note,
             meaning="Does each column alone have the right distribution? 1 is the same.",
+            worry="Worry when it is below the reference: look which columns are listed first.",
         ),
         Score(
             "Column Pair Trends",
@@ -221,6 +189,7 @@ def _headline(found: _Fidelity, reference: _Fidelity | None, utility: Utility | 
             best.quality.pair_trends,
             note=note,
             meaning="Do pairs of columns hang together as in the real table? 1 is the same.",
+            worry="Worry when it falls while Column Shapes is high: columns were learned, but not together.",
         ),
         Score(
             "1-way TVD",
@@ -229,6 +198,7 @@ def _headline(found: _Fidelity, reference: _Fidelity | None, utility: Utility | 
             "lower",
             note,
             "Share of rows to move to another cell until a column agrees, mean over columns: 0 is best.",
+            worry="Worry when it is several times the reference and above 0.05: counts of single columns are off.",
         ),
         Score(
             "2-way TVD",
@@ -237,16 +207,26 @@ def _headline(found: _Fidelity, reference: _Fidelity | None, utility: Utility | 
             "lower",
             note,
             "The same for pairs of columns: it sees whether columns still belong together. 0 is best.",
+            worry="Worry when it is far above the reference: cross tables of the synthetic rows are off.",
         ),
     ]
+    scores = [dataclasses.replace(score, section="fidelity") for score in scores]
     if utility is not None:
         scores += [_as_headline(score, utility.note) for score in utility.scores]
-    return scores
+    return [score.judged(watch=0.02, bad=0.10) for score in scores]
+
+
+def _overview(section: str, scores: list[Score]) -> Block:
+    return Block(f"{section.capitalize()} at a glance", "", "", tuple(scores))
 
 
 def _as_headline(score: Score, note: str) -> Score:
     return dataclasses.replace(
-        score, name=f"TSTR {score.name}", note=f"Reference: learned from real rows. {note}".strip()
+        score,
+        name=f"TSTR {score.name}",
+        note=f"Reference: learned from real rows. {note}".strip(),
+        section="utility",
+        worry="Worry when it is clearly below the reference: a model learned from synthetic rows is worth less.",
     )
 
 

@@ -137,7 +137,10 @@ def train_synthetic_test_real(
     with threadpool_limits(limits=1, user_api="openmp"):
         tstr, trtr = (_fit_and_score(x, y, *x_test, classes, seed) for x, y in train_sets)
     rows = {"synthetic": len(train_sets[0][1]), "real": len(train_sets[1][1]), "test": len(y_test)}
-    scores = tuple(Score(name, tstr[name], trtr[name], meaning=_MEANING[name]) for name in tstr)
+    ranges: dict[str, tuple[float | None, float | None]] = {"R2": (None, 1.0)}
+    scores = tuple(
+        Score(name, tstr[name], trtr[name], meaning=_MEANING[name], range=ranges.get(name, (0.0, 1.0))) for name in tstr
+    )
     return Utility(target, _task(classes), _positive(classes), scores, rows, " ".join(notes))
 
 

@@ -15,7 +15,7 @@ import jinja2
 from privsynth._checks import parameter_error
 from privsynth.report.charts import heat_map, overlay
 
-_FORMAT = "privsynth.evaluation/1"
+_FORMAT = "privsynth.evaluation/2"
 _MAX_HEAT_MAP = 60
 
 

@@ -80,3 +80,26 @@ def test_score_knows_its_direction():
     assert Score("a", 0.4).shortfall is None
     with pytest.raises(ParameterError, match="better parameter of Score"):
         Score("a", 0.4, better="up")
+
+
+@pytest.mark.parametrize(("value", "level"), [(0.9, "good"), (0.88, "good"), (0.85, "watch"), (0.5, "bad")])
+def test_levels_follow_the_shortfall_and_come_with_their_rule(value, level):
+    judged = Score("a", value, 0.9).judged(watch=0.02, bad=0.1)
+    assert judged.level == Score("a", -value, -0.9, "lower").judged(watch=0.02, bad=0.1).level == level
+    assert "0.02" in judged.rule
+    assert "0.1" in judged.rule
+    assert Score("a", value).judged(watch=0.02, bad=0.1).level is None
+    with pytest.raises(ParameterError, match="rule parameter of Score"):
+        Score("a", value, level="good")
+
+
+def test_frame_has_a_row_a_score_and_the_page_is_rendered(tmp_path):
+    evaluation = evaluate(REAL, HOLDOUT, target="fraud")
+    frame = evaluation.to_frame()
+    assert list(frame["name"][frame["block"] == "Headline"]) == list(evaluation.scores)
+    assert (frame["meaning"] != "").all()
+    assert (frame["worry"] != "").all()
+    assert frame["section"].isin(["fidelity", "utility", "privacy", "fairness"]).all()
+    page = evaluation.to_html(tmp_path / "page.html", title="A title")
+    assert "A title" in page
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
