@@ -1,4 +1,4 @@
-"""The command ``privsynth``: demo, fit, sample, evaluate, inspect, audit.
+"""The command ``privsynth``: demo, fit, sample, evaluate, pack, inspect, audit.
 
 Whatever is wrong with the input is told in one line on standard error, with exit code 2; outputs are checked
 before anything is read or spent, and written whole or not at all.
@@ -18,6 +18,7 @@ import typer
 from privsynth._audit_command import audit_command
 from privsynth._dates import align_dates, parse_declared
 from privsynth._files import check_output, write_report, write_text
+from privsynth._pack_command import pack_command
 from privsynth._shell import (
     Commands,
     check_budget,
@@ -34,6 +35,7 @@ from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
 from privsynth.errors import DataError
 from privsynth.evaluation import evaluate
+from privsynth.publish import check
 from privsynth.report import render_certificate
 from privsynth.schema import Continuous, Datetime, Schema
 from privsynth.synthesizers import CTGAN, load
@@ -299,25 +301,31 @@ def evaluate_command(
 @app.command()
 def inspect(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model, or the certificate of one that came alone, as .json.")
+        Path,
+        typer.Argument(metavar="MODEL", help="A model, a release folder, or a certificate alone, as .json."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the certificate as a page to print, .html.")
     ] = None,
 ) -> None:
-    """Show a model's columns and certificate.
+    """Show a model's columns and certificate, or verify a release folder.
 
     \b
     Example:  privsynth inspect model.privsynth --html certificate.html
+              privsynth inspect release
               privsynth inspect certificate.json
 
     The certificate lists every touch of the private rows; its epsilon is recomputed from that list, and a
-    model whose claim does not hold is refused with exit code 2.
+    model whose claim does not hold is refused with exit code 2. So is a folder that `privsynth pack` wrote and
+    somebody changed.
     """
     if html is not None:
         check_output(html, model, endings=(".html",))
-    if model.suffix.lower() == ".json":
+    if model.is_dir():
+        checked = check(model)
+        certificate, columns = checked.certificate, f"{checked}\n\n"
+    elif model.suffix.lower() == ".json":
         certificate, columns = read_certificate(model), ""
     else:
         loaded = load(model)
@@ -336,4 +344,5 @@ def inspect(
         typer.echo(f"The page is {html}.")
 
 
+app.command("pack")(pack_command)
 app.command("audit")(audit_command)

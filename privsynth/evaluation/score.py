@@ -150,6 +150,8 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str,
     def plain(cell: Any) -> Any:
         if isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (int, float, np.number, type(None))):
             return str(cell)
-        return int(cell) if isinstance(cell, (int, np.integer)) else finite_or_none(None if cell is None else float(cell))
+        return (
+            int(cell) if isinstance(cell, (int, np.integer)) else finite_or_none(None if cell is None else float(cell))
+        )
 
     return {"columns": list(columns), "rows": [[plain(cell) for cell in row] for row in rows]}

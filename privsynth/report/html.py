@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from privsynth._checks import parameter_error
-from privsynth.report.charts import heat_map, overlay
+from privsynth.report.charts import overlay
+from privsynth.report.environment import environment
+from privsynth.report.heat import heat_map
 
 _FORMAT = "privsynth.evaluation/2"
 _MAX_HEAT_MAP = 60
@@ -93,21 +93,3 @@ def write_html(
         Path(temporary).unlink(missing_ok=True)
         raise
     return goal
-
-
-def environment() -> jinja2.Environment:
-    """Return where the pages' templates are, with everything escaped that they are given."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("privsynth", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    environment.filters["percent"] = lambda share: f"{share:.1%}"
-    return environment
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -34,6 +34,7 @@ from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
 from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan, weakness
 from privsynth.training.refine import refine
+from privsynth.training.releases import PREFIX, Releases
 from privsynth.training.threads import few_threads
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import fit_encoder, needs
@@ -103,6 +104,8 @@ class CTGAN(Synthesizer):
         Measured loss by step (1 is the noise floor), stages, and alarms.
     plan_ : Plan
         Which critics ran, and why.
+    releases_ : Releases or None
+        The noisy tables of pairs that were learned from; None without privacy.
     persons_ : Persons or None
         What was released of the persons, where the schema names a privacy unit.
 
@@ -266,6 +269,7 @@ class CTGAN(Synthesizer):
         return {
             "schema_": schema, "persons_": persons, "encoder_": encoder, "plan_": plan, "history_": trainer.history,
             "generator_": generator.cpu(), "pool_": pool, "_split": split,
+            "releases_": Releases.of(measurements, encoder.layout) if mechanisms.private else None,
         }  # fmt: skip
 
     def _train_neural(
@@ -340,6 +344,8 @@ class CTGAN(Synthesizer):
     def _model_to_dict(self) -> tuple[dict[str, Any], bundle.Arrays]:
         tensors = {f"generator.{name}": value.numpy() for name, value in self.generator_.state_dict().items()}
         history = self.history_.to_dict()
+        releases, counts = (None, {}) if self.releases_ is None else self.releases_.to_parts()
+        tensors |= counts
         tensors["latents"] = self.pool_.latents.numpy()
         tensors["classes"] = self.pool_.classes.numpy()
         model = {
@@ -348,6 +354,7 @@ class CTGAN(Synthesizer):
             "plan": {
                 k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in asdict(self.plan_).items()
             },
+            "releases": releases,
             "history": {name: history[name] for name in ("measured_loss", "fake_accuracy")},
             "training": {name: history[name] for name in ("stages", "alarms")},
         }
@@ -363,6 +370,7 @@ class CTGAN(Synthesizer):
             raise ValueError("shares of classes do not fit the layout")
         self.plan_ = Plan(**data["plan"])
         self.history_ = History.from_dict({**data["history"], **data.get("training", {})})
+        self.releases_ = Releases.from_parts(data.get("releases"), tensors, layout, self._split, self.certificate_)
         prefix = "generator."
         weights = {k[len(prefix) :]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(prefix)}
         widths = [self.embedding_dim + len(shares), *self.generator_dim, layout.width]
@@ -376,11 +384,12 @@ class CTGAN(Synthesizer):
             generator=torch.Generator().manual_seed(0),
         )
         generator.load_state_dict(weights)
+        n_weights = sum(t.size for name, t in tensors.items() if not name.startswith(PREFIX))
         classes, latents = torch.from_numpy(tensors["classes"]), torch.from_numpy(tensors["latents"])
         strange = (classes < 0).any() | (classes >= len(shares)).any()
         if latents.shape != (len(classes), self.embedding_dim) or bool(strange):
             raise ValueError("latents and classes do not fit each other")
-        if not 0 < len(classes) * layout.width <= _MOST_PROBABILITIES + 64 * sum(t.size for t in tensors.values()):
+        if not 0 < len(classes) * layout.width <= _MOST_PROBABILITIES + 64 * n_weights:
             raise ValueError("more components and cells than such weights are for")  # eight bytes each, several times
         self.generator_, self.pool_ = generator, Pool(latents, classes, shares)
 
