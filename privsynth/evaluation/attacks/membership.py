@@ -15,10 +15,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import rankdata
 
 from privsynth.evaluation.attacks.attack import Attack
-from privsynth.evaluation.intervals import Rate, bootstrap_interval, wilson_interval
+from privsynth.evaluation.intervals import Rate, auc, bootstrap_interval, wilson_interval
 from privsynth.evaluation.score import Score
 from privsynth.evaluation.space import Space, at_most, distances
 
@@ -70,13 +69,6 @@ def membership_inference(
         more=(_auc_score(scores[:n], scores[n:], rng), _tail_score(scores[:n], scores[n:])),
         notes=(f"{n} learned and {n} other rows; {len(synthetic)} synthetic and {len(reference)} reference rows.",),
     )
-
-
-def auc(above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]) -> float:
-    """Return the chance that a value of `above` exceeds one of `below`; ties count half."""
-    ranks = rankdata(np.concatenate([above, below]))
-    n = len(above)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(below)))
 
 
 def _auc_score(members: npt.NDArray[np.float64], outsiders: npt.NDArray[np.float64], rng: np.random.Generator) -> Score:
