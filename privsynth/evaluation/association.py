@@ -146,12 +146,12 @@ def association_block(pairing: Pairing, rng: np.random.Generator) -> Block:
 def _errors(
     cut: Pairing, like: pd.DataFrame, values: dict[tuple[str, str], float], rng: np.random.Generator
 ) -> dict[tuple[str, str], float]:
+    if min(len(cut.real), len(cut.synthetic)) < 2 * GROUPS:
+        return {}
     groups = [rng.integers(GROUPS, size=len(frame)) for frame in (cut.real, cut.synthetic)]
     left_out = []
     for g in range(GROUPS):
         parts = [frame[group != g] for frame, group in zip((cut.real, cut.synthetic), groups, strict=True)]
-        if min(map(len, parts)) < 2:
-            return {}
         left_out.append(_summaries(_differences(*(associations(part, like) for part in parts))))
     return {
         key: jackknife_error(np.array([found[key] for found in left_out]))

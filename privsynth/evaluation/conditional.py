@@ -62,7 +62,7 @@ class Marginals:
         worries = (
             "Worry when it is several times the reference and above 0.05: counts of single columns are off.",
             "Worry when it is far above the reference: cross tables of the synthetic rows are off.",
-            "Worry when it is far above the reference while the 2-way TVD is near its own: relations of three are lost.",
+            "Worry when it is far above the reference while the 2-way TVD is near its own: higher orders are lost.",
         )
         scores = []
         for place, (found, reference) in enumerate(zip(self.found, self.reference, strict=True)):

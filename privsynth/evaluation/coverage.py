@@ -33,9 +33,9 @@ def rare_block(pairing: Pairing) -> Block:
     for name in pairing.real.columns:
         if column_kind(pairing.real[name]) != "categorical":
             continue
-        real, synthetic, left, right = (
+        real, synthetic, right = (
             pd.Series(as_values(frame[name]), dtype=object).value_counts()
-            for frame in (pairing.real, pairing.synthetic, pairing.left, pairing.right)
+            for frame in (pairing.real, pairing.synthetic, pairing.right)
         )
         rare = real[(real < _RARE * len(pairing.real)) & (real >= _FEWEST)]
         known = rare.index.isin(synthetic.index)
@@ -53,7 +53,7 @@ def rare_block(pairing: Pairing) -> Block:
         meaning="Share of the rare levels of the real table that some synthetic row has.",
         low=low if expected else None,
         high=high if expected else None,
-        worry="Worry if rare levels matter to you. A private synthesizer cannot keep levels of a few rows, and should not.",
+        worry="Worry if they matter to you. What few rows have a private synthesizer cannot keep, and should not.",
         section="fidelity",
     ).judged(watch=0.1, bad=0.5)
     return Block(

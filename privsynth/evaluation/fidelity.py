@@ -127,8 +127,8 @@ class Coded:
         return cls(tuple(real.columns), coded, n_levels)
 
     def rows(self, *chosen: np.ndarray | None, tables: Sequence[int] | None = None) -> Coded:
-        """Return some tables, each with some of its rows (None: all)."""
-        picked = [self.tables[t] for t in (tables or range(len(self.tables)))]
+        """Return some tables (the first ones), each with some of its rows (None: all)."""
+        picked = [self.tables[t] for t in (range(len(chosen)) if tables is None else tables)]
         kept = [
             codes if rows is None else [column[rows] for column in codes]
             for codes, rows in zip(picked, chosen, strict=True)

@@ -114,7 +114,9 @@ def grouped_error(
     n_right: int,
     rng: np.random.Generator,
 ) -> float:
-    """Return the jackknife error of a statistic of the rows of two tables."""
+    """Return the jackknife error of a statistic of the rows of two tables; NaN for less than 20 rows of either."""
+    if min(n_left, n_right) < 2 * GROUPS:
+        return math.nan
     groups = [rng.integers(GROUPS, size=n) for n in (n_left, n_right)]
     return jackknife_error(
         np.array([statistic(*(np.flatnonzero(group != g) for group in groups)) for g in range(GROUPS)])

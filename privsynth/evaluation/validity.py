@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from privsynth.evaluation.intervals import grouped_error, jackknife_interval, wilson_interval
 from privsynth.evaluation.pairing import Pairing
@@ -29,9 +28,7 @@ def missing_block(pairing: Pairing, rng: np.random.Generator) -> Block:
     ):
         value = statistic(gaps[0], gaps[1])
         reference = statistic(gaps[2], gaps[3])
-        error = grouped_error(
-            lambda a, b, statistic=statistic: statistic(gaps[0][a], gaps[1][b]), len(gaps[0]), len(gaps[1]), rng
-        )
+        error = grouped_error(_of_rows(statistic, gaps), len(gaps[0]), len(gaps[1]), rng)
         if exact is not None:
             value, reference = (float((pair[0] - pair[1]).abs().mean()) for pair in exact)
         low, high = jackknife_interval(value, error, high=1.0)
@@ -62,6 +59,10 @@ def missing_block(pairing: Pairing, rng: np.random.Generator) -> Block:
         tuple(scores),
         table_of(["column", "real share", "synthetic share", "from", "to"], rows) if rows else None,
     )
+
+
+def _of_rows(statistic: Callable[[Any, Any], float], gaps: Sequence[Any]) -> Callable[[Any, Any], float]:
+    return lambda a, b: statistic(gaps[0][a], gaps[1][b])
 
 
 def _mean_gap(real: Any, other: Any) -> float:
@@ -116,8 +117,3 @@ def rules_of(model: Any) -> tuple[Sequence[Rule], Any]:
     """Return the rules of a fitted model, of a schema, or of None, and the schema."""
     schema = getattr(model, "schema_", model)
     return tuple(getattr(schema, "rules", ()) or ()), schema
-
-
-def is_known(frame: pd.DataFrame, names: Sequence[Any]) -> bool:
-    """Whether all names are columns."""
-    return all(name in frame.columns for name in names)
