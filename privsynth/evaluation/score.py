@@ -148,10 +148,8 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str,
     """Return the table of a block: numbers finite or None, all else text."""
 
     def plain(cell: Any) -> Any:
-        if isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (int, float, np.number, type(None))):
-            return str(cell)
-        return (
-            int(cell) if isinstance(cell, (int, np.integer)) else finite_or_none(None if cell is None else float(cell))
-        )
+        if cell is None or (isinstance(cell, (int, np.integer)) and not isinstance(cell, bool)):
+            return cell if cell is None else int(cell)
+        return finite_or_none(float(cell)) if isinstance(cell, (float, np.floating)) else str(cell)
 
     return {"columns": list(columns), "rows": [[plain(cell) for cell in row] for row in rows]}

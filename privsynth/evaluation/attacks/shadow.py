@@ -1,0 +1,131 @@
+"""Membership of the rows most at risk, by shadow models: the table is fitted again and again, with and without them.
+
+The rows that are farthest from their neighbours are the ones that synthetic tables give away first (Meeus et al. 2023,
+"Achilles' heels: vulnerable record identification in synthetic data publishing"). For each fit a coin is tossed for
+every target, and the target is learned or left out. What a fit releases near the target is compared with what the
+*other* fits release there with it, and without it, so that each target has its own threshold (as Carlini et al. 2022
+do for models). For the control the coins are tossed for rows of the holdout, which are never learned: any guess about
+them is luck.
+
+This is the attack that comes nearest to what differential privacy promises, and the dearest: so many fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from privsynth._checks import check_int, parameter_error
+from privsynth.errors import DataError
+from privsynth.evaluation.attacks.attack import Attack
+from privsynth.evaluation.intervals import Rate
+from privsynth.evaluation.space import FloatArray, Space, at_most, distances
+
+FitSample = Callable[[pd.DataFrame], pd.DataFrame]
+_ETA = 1e-3
+_NEIGHBOURS = 5
+_MAX_NEIGHBOURHOOD = 20_000
+
+
+def shadow_membership(
+    real: pd.DataFrame,
+    holdout: pd.DataFrame,
+    *,
+    fit_sample: FitSample,
+    rng: np.random.Generator,
+    fits: int = 24,
+    targets: int = 10,
+) -> Attack:
+    """Fit with and without the most vulnerable rows, and tell from the samples which were learned.
+
+    Parameters
+    ----------
+    real, holdout : DataFrames
+        The most vulnerable rows of the real table are the targets, those of the holdout the control.
+    fit_sample : callable
+        ``fit_sample(frame)`` fits a synthesizer to the frame, by fresh randomness, and returns a synthetic frame.
+    fits : int
+        How many fits, at least 4.
+    targets : int
+        How many rows are attacked.
+
+    Returns
+    -------
+    Attack
+        The rates are those of right guesses whether a target was learned.
+
+    Notes
+    -----
+    Guesses about the targets of one fit are not quite independent, so intervals are somewhat too narrow.
+    """
+    fits = check_int("shadow_membership", "fits", fits, low=4)
+    targets = check_int("shadow_membership", "targets", targets, low=1)
+    if not callable(fit_sample):
+        raise parameter_error("shadow_membership", "fit_sample", "a callable that takes a frame", fit_sample)
+    n_targets = min(targets, len(real) - 1, len(holdout))
+    places = most_vulnerable(real, n_targets, rng)
+    learned = [real.iloc[places], holdout.iloc[most_vulnerable(holdout, n_targets, rng)]]
+    coins = _balanced_coins(fits, 2 * n_targets, rng)
+    evidence = np.empty((fits, 2 * n_targets))
+    for fit in range(fits):
+        kept = np.ones(len(real), dtype=bool)
+        kept[places[~coins[fit, :n_targets]]] = False
+        sampled = fit_sample(real[kept].reset_index(drop=True))
+        if not isinstance(sampled, pd.DataFrame) or list(sampled.columns) != list(real.columns) or not len(sampled):
+            raise DataError("fit_sample must return a DataFrame of rows with the columns of the frame it was given.")
+        evidence[fit] = _evidence(pd.concat(learned), sampled)
+    right = _guesses(evidence, coins) == coins
+    return Attack(
+        "Membership of vulnerable rows",
+        Rate.of(right[:, :n_targets].ravel()),
+        Rate.of(right[:, n_targets:].ravel()),
+        Rate.of(rng.random(fits * n_targets) < 0.5),
+        "How often an adversary who has seen fits with and without one of the rows most at risk tells whether the row "
+        "was learned this time; a coin gets 0.5.",
+        "Worry when the attack lies above the control: the rows that need protection most do not have it.",
+        notes=(f"{fits} fits, {n_targets} targets. Guesses about one fit are treated as independent.",),
+    )
+
+
+def most_vulnerable(frame: pd.DataFrame, n_rows: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Return the places of the rows whose five nearest neighbours are farthest, on average."""
+    space = Space.fit(frame, like=frame, open_tails=True)
+    candidates = np.arange(len(frame))
+    if len(frame) > _MAX_NEIGHBOURHOOD:
+        candidates = rng.choice(len(frame), size=_MAX_NEIGHBOURHOOD, replace=False)
+    points = space.points(frame.iloc[candidates])
+    near = distances(points, points, _NEIGHBOURS + 1).mean(axis=1)  # the row itself, at 0, is among all of them
+    return candidates[np.argsort(-near, kind="stable")[:n_rows]]
+
+
+def _balanced_coins(fits: int, n: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Toss so that each target is in half of the fits: then both sides are known to all."""
+    half = np.arange(fits) < fits // 2
+    return np.column_stack([rng.permutation(half) for _ in range(n)])
+
+
+def _evidence(targets: pd.DataFrame, sampled: pd.DataFrame) -> FloatArray:
+    """Return for each target how near the sampled rows come: the higher, the nearer."""
+    sampled = at_most(sampled, _MAX_NEIGHBOURHOOD * 10, np.random.default_rng(0))
+    space = Space.fit(pd.concat([sampled, targets]), like=targets)
+    near = distances(space.points(targets), space.points(sampled), _NEIGHBOURS)
+    return -np.log(near + _ETA).mean(axis=1) - np.log(near[:, 0] + _ETA)
+
+
+def _guesses(evidence: FloatArray, coins: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Guess each fit by the others: which side's mean of the evidence is nearer, and whether higher means learned.
+
+    Leaving the fit out makes guesses about it fair; the coin's own side then lacks one, as it does for the control.
+    """
+    found = np.empty_like(coins)
+    for fit in range(len(coins)):
+        others = np.arange(len(coins)) != fit
+        means = [
+            np.where(coins[others] == side, evidence[others], 0.0).sum(axis=0) / (coins[others] == side).sum(axis=0)
+            for side in (False, True)
+        ]
+        found[fit] = np.abs(evidence[fit] - means[1]) < np.abs(evidence[fit] - means[0])
+    return found
