@@ -35,6 +35,7 @@ from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
 from privsynth.errors import DataError
 from privsynth.evaluation import evaluate
+from privsynth.evaluation.score import SECTIONS
 from privsynth.publish import check
 from privsynth.report import render_certificate
 from privsynth.schema import Continuous, Datetime, Schema
@@ -129,7 +130,7 @@ def demo(
     typer.echo(f"2/4  learned {len(real):,} of them under epsilon={epsilon:g}")
     synthetic = model.sample(len(real), random_state=random_state)
     typer.echo(f"3/4  sampled {len(synthetic):,} synthetic rows; now comparing")
-    evaluation = evaluate(real, synthetic, holdout=holdout, target="is_fraud", random_state=random_state)
+    evaluation = evaluate(real, synthetic, holdout=holdout, target="is_fraud", model=model, random_state=random_state)
     write_table(table, table_path)
     write_text(schema_path, _DEMO_SCHEMA.to_json())
     model.save(model_path)
@@ -276,24 +277,38 @@ def evaluate_command(
         typer.Option(metavar="FILE", help="Real rows that were not learned: they make the comparison honest."),
     ] = None,
     target: Target = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Split results by the values of this column; may be repeated."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="The model: its rules are checked, its certificate is shown."),
+    ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="fidelity, utility, privacy or fairness; may be repeated. Default: all."),
+    ] = None,
     random_state: Annotated[int, typer.Option(metavar="N", min=0, help="Seed, an integer >= 0.")] = 0,
 ) -> None:
     """Compare synthetic rows with real ones.
 
     \b
     Example:  privsynth evaluate train.csv synthetic.csv --output report.html
-                  --holdout test.csv --target diabetes
+                  --holdout test.csv --target diabetes --model model.privsynth
 
-    Prints the scores and writes a report. With --target, models that predict it are learned from synthetic and
-    from real rows, and tested on the holdout. The report reads the real table and is outside the privacy
-    guarantee: keep it to yourself.
+    Prints the scores and writes a report: fidelity; with --target, models that predict it, learned from synthetic
+    and from real rows and tested on the holdout; with --holdout, attacks; groups. The report reads the real table
+    and is outside the privacy guarantee: keep it to yourself. What may be published is made by privsynth pack.
     """
-    check_output(output, real, synthetic, holdout, endings=(".html", ".json"))
+    check_output(output, real, synthetic, holdout, model, endings=(".html", ".json"))
+    loaded = None if model is None else load(model)
     tables = [read_table(path) for path in (real, synthetic, holdout) if path is not None]
     align_dates(tables)
     evaluation = evaluate(
-        *tables[:2], holdout=tables[2] if holdout is not None else None, target=target, random_state=random_state
-    )
+        *tables[:2], holdout=tables[2] if holdout is not None else None, target=target, conditions=condition or None,
+        model=loaded, sections=tuple(section or SECTIONS), random_state=random_state,
+    )  # fmt: skip
     write_report(evaluation, output, title=f"{synthetic.name} against {real.name}")
     typer.echo(f"{evaluation}\n\nThe report is {output}.")
 

@@ -21,7 +21,9 @@ from privsynth.evaluation.attacks.section import FEWEST_HOLDOUT, NO_HOLDOUT, pri
 from privsynth.evaluation.attacks.shadow import FitSample
 from privsynth.evaluation.binning import as_values, column_kind, is_class_like
 from privsynth.evaluation.fairness import fairness_blocks
+from privsynth.evaluation.joint import with_joint_shares
 from privsynth.evaluation.learning import learn_all
+from privsynth.evaluation.of_model import facts_of
 from privsynth.evaluation.overview import Overview, fidelity_blocks
 from privsynth.evaluation.pairing import Pairing
 from privsynth.evaluation.quality import Quality
@@ -64,7 +66,7 @@ def evaluate(
         Columns by whose values results are split: fidelity within each value, and the groups of fairness. By
         default the target, if it has classes.
     model : fitted synthesizer or Schema, optional
-        Its declared rules are checked.
+        Its declared rules are checked; the report shows the certificate and the learning curve of a synthesizer.
     fit_sample : callable, optional
         ``fit_sample(frame)`` fits to a frame and returns synthetic rows. Adds an attack with shadow models on the rows
         most at risk, of 24 fits.
@@ -136,7 +138,8 @@ def evaluate(
             "sections": {section: [block.to_dict() for block in blocks[section]] for section in SECTIONS},
             "utility": None if utility is None else utility.to_dict(),
             "columns": overview.columns(pairing),
-            "pairs": overview.pairs(),
+            "pairs": with_joint_shares(overview.pairs(), pairing.real, pairing.synthetic),
+            "model": facts_of(model),
             "run": _run(real, synthetic, holdout, random_state),
             "notes": notes,
         }

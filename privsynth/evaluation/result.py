@@ -31,7 +31,8 @@ class Evaluation:
           empty where the section was not asked for or cannot be computed (``notes`` says why).
         - ``columns``: a dict a column, the worst first: ``name``, ``kind``, ``tvd``, ``tvd_reference``, ``shape``,
           ``missing_real``, ``missing_synthetic`` and ``marginal`` (``labels``, ``real``, ``synthetic``, ``style``).
-        - ``pairs``: ``names``, the matrix ``tvd``, ``worst``.
+        - ``pairs``: ``names``, the matrix ``tvd``, and ``worst``, each with its shares by cells of both (``joint``).
+        - ``model``: ``certificate`` and ``learning`` of the synthesizer, if one was given; or None.
         - ``utility``: `Utility` dict or None.
         - ``run`` (rows, seed, versions), ``notes`` (list of str).
         - ``reads_real``: true. All of it was computed from real rows and is not covered by epsilon.

@@ -178,7 +178,8 @@ def _score(what: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         "rule": _RULE,
         "meaning": "Share of rows that would have to move until synthetic and released shares differ by no more than "
         f"noise and sampling make them differ; mean of {len(entries)}.",
-        "worry": "It cannot see differences smaller than the noise: a small value beside much noise proves little.",
+        "worry": "Worry when it is not near 0. Differences smaller than the noise cannot be seen: a small value beside "
+        "much noise proves little.",
     }  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
 
-from privsynth.report.plots import draw
+from privsynth.report.plots import draw, legend
 
 
 def environment() -> jinja2.Environment:
@@ -19,8 +20,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, percent=lambda share: "–" if share is None else f"{share:.1%}", end=end, cell=cell,
-        digits=digits, draw=draw,
+        number=number, percent=lambda share: "–" if share is None else f"{share:.1%}", span=span, cell=cell,
+        digits=digits, draw=draw, legend=legend,
     )  # fmt: skip
     return environment
 
@@ -36,9 +37,14 @@ def number(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-def end(value: float | None) -> str:
-    """Return the end of a range; open ends have no number."""
-    return "no limit" if value is None else f"{value:g}"
+def span(ends: Sequence[float | None]) -> str:
+    """Return the range of a score in words.
+
+    >>> span([0, 1]), span([0, None])
+    ('from 0 to 1', 'from 0')
+    """
+    low, high = ends
+    return " ".join([*([f"from {low:g}"] if low is not None else []), *([f"to {high:g}"] if high is not None else [])])
 
 
 def cell(value: Any) -> str:

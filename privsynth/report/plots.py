@@ -38,6 +38,16 @@ def draw(chart: dict[str, Any], title: str) -> Markup:
     return bars(chart, title) if kind in ("interval", "bars") else Markup("")
 
 
+def legend(chart: dict[str, Any]) -> str:
+    """Say in words what a chart's marks are."""
+    if chart.get("kind") == "lines":
+        return f"{chart.get('y', '')} by {chart.get('x', '')}".strip()
+    parts = [f"from {chart['range'][0]:g} to {chart['range'][1]:g}"] if chart.get("range") else []
+    parts += ["thin lines: 95 % intervals"] if any(_known(bar.get("low")) for bar in chart["bars"]) else []
+    parts += ["dashed: the reference"] if any(_known(bar.get("reference")) for bar in chart["bars"]) else []
+    return "; ".join(parts)
+
+
 def bars(chart: dict[str, Any], title: str) -> Markup:
     """Draw a horizontal bar for each value, with its interval, and the reference as a dashed mark."""
     shown = [bar for bar in chart["bars"] if _known(bar.get("value"))][:_MOST_BARS]
@@ -73,7 +83,7 @@ def _bar(bar: dict[str, Any], kind: int, y: float, place: Callable[[float], floa
     if _known(bar.get("low")) and _known(bar.get("high")):
         body.append(_WHISKER.format(place(bar["low"]), place(bar["high"]), y + 4))
     if _known(bar.get("reference")):
-        body.append(Markup('<path d="M{:.1f} {:.1f}v20" class="dash"/>').format(place(bar["reference"]), y - 1))
+        body.append(Markup('<path d="M{:.1f} {:.1f}v20" class="mark"/>').format(place(bar["reference"]), y - 1))
     body += [Markup("</g>"), _TEXT.format(_W - _RIGHT + 8, y + 13, "", f"{bar['value']:.3f}")]
     return Markup("").join(body)
 
@@ -124,13 +134,9 @@ def lines(chart: dict[str, Any], title: str) -> Markup:
         if len(held) > 1:
             key = Markup('<path d="M{0} {1}h18" class="line-{2}"/>').format(left + 8 + 140 * number, height - 4, number)
             body += [key, _TEXT.format(left + 30 + 140 * number, height, "", shorten(str(name), 18))]
-    ends = [(first, ""), (last, _END)]
-    if len(held) < 2:
-        body += [_TEXT.format(place(x, least)[0], height - 16, anchor, f"{x:g}") for x, anchor in ends]
-        body.append(_TEXT.format(width / 2, height - 4, _MIDDLE, chart.get("x", "")))
-    else:
-        body += [_TEXT.format(place(x, least)[0], height - 18, anchor, f"{x:g}") for x, anchor in ends]
-        body.append(_TEXT.format(width / 2, height - 18, _MIDDLE, chart.get("x", "")))
+    under = height - (16 if len(held) < 2 else 18)
+    body += [_TEXT.format(place(x, least)[0], under, anchor, _short(x)) for x, anchor in ((first, ""), (last, _END))]
+    body.append(_TEXT.format(width / 2, height - 4 if len(held) < 2 else under, _MIDDLE, chart.get("x", "")))
     told = "; ".join(
         f"{line['name']} from {shown(points[0][1])} to {shown(points[-1][1])}"
         for line, points in zip(chart["lines"], held, strict=False)
@@ -158,6 +164,10 @@ def learning_curve(history: dict[str, Any]) -> Markup | None:
     line = {"name": "measured loss", "x": list(range(1, len(losses) + 1)), "y": losses}
     chart = {"kind": "lines", "x": "step", "y": "measured loss, 1 is the noise floor", "lines": [line], "log": True}
     return lines({**chart, "level": 1.0, "marks": marks}, "Learning curve")
+
+
+def _short(x: float) -> str:
+    return f"{x:.3g}" if abs(x) < 1000 else f"{x:,.0f}"
 
 
 def _known(value: Any) -> bool:
