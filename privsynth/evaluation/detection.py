@@ -81,7 +81,7 @@ def _detect(
         chances = model.predict_proba(test)[:, 1]
         m = n - half
         value = auc(chances[m:], chances[:m])
-        interval = bootstrap_interval(lambda rows: auc(chances[m:][rows], chances[:m][rows]), m, rng)
+        interval = bootstrap_interval(lambda rows: auc(chances[m:][rows], chances[:m][rows]), m, rng, low=0.0, high=1.0)
         if not explain:
             return value, interval, []
         drops = []

@@ -9,7 +9,7 @@ true outcomes found: equal opportunity).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import numpy.typing as npt
@@ -129,25 +129,31 @@ def _outcomes(pairing: Pairing, name: Hashable, outcome: Outcome, rng: np.random
             ends = wilson_interval(int(own[1].sum()), len(own[1]))
             rows.append([label, *(float(x.mean()) if len(x) else None for x in own), *ends, len(own[1])])
     gaps = [rate_gap(truth, group) for truth, group in zip(truths, groups, strict=True)]
-    low, high = _gap_interval(truths[1], groups[1], rng)
+    value, low, high = None, None, None
+    if gaps[0] is not None and gaps[1] is not None:
+        real_gap, value = gaps[0], abs(gaps[1] - gaps[0])
+        low, high = _gap_interval(truths[1], groups[1], rng, lambda gap: abs(gap - real_gap))
     score = Score(
-        f"Outcome gap by {name}",
-        gaps[1],
-        gaps[0],
+        f"Outcome gap difference by {name}",
+        value,
+        None if gaps[2] is None or gaps[3] is None else abs(gaps[3] - gaps[2]),
         "lower",
-        note=f"Reference: the gap in the real table. Groups of at least {_FEWEST} rows.",
-        meaning=f"Difference of the share with {outcome.name} in the groups with the largest and the smallest share.",
+        note=f"{pairing.note} Groups of at least {_FEWEST} rows.",
+        meaning=f"The gap is that between the groups with the largest and the smallest share with {outcome.name}; "
+        "this is how far the synthetic gap is from the real one.",
         low=low,
         high=high,
-        worry="Worry when it is far from the reference, above or below: the table shows another inequality.",
+        worry="Worry above a few hundredths: the table shows another inequality between groups, larger or smaller.",
         section="fairness",
-    )
+    ).judged(watch=0.03, bad=0.1)
+    shown = ["none" if gap is None else f"{gap:.3f}" for gap in gaps[:2]]
     return Block(
         f"Outcome by {name}",
         f"How often {outcome.name} in each group, in both tables.",
         "Worry when groups change places, or the gap grows or vanishes.",
-        (_near_reference(score),),
+        (score,),
         table_of(["group", "real rate", "synthetic rate", "from", "to", "synthetic rows"], rows),
+        notes=(f"Gap in the real table: {shown[0]}, in the synthetic one: {shown[1]}.",),
     )
 
 
@@ -209,22 +215,14 @@ def rate_gap(success: BoolArray, groups: IntArray) -> float | None:
     return float(np.ptp(rates)) if len(rates) > 1 else None
 
 
-def _gap_interval(success: BoolArray, groups: IntArray, rng: np.random.Generator) -> tuple[float | None, float | None]:
-    if rate_gap(success, groups) is None:
-        return None, None
-
+def _gap_interval(
+    success: BoolArray,
+    groups: IntArray,
+    rng: np.random.Generator,
+    of_gap: Callable[[float], float] = float,
+) -> tuple[float | None, float | None]:
     def gap(rows: npt.NDArray[np.intp]) -> float:
         found = rate_gap(success[rows], groups[rows])
-        return float("nan") if found is None else found
+        return float("nan") if found is None else of_gap(found)
 
-    return bootstrap_interval(gap, len(groups), rng, draws=_DRAWS)
-
-
-def _near_reference(score: Score) -> Score:
-    """Judge by the distance to the reference, on either side."""
-    if score.value is None or score.reference is None:
-        return score
-    distance = abs(score.value - score.reference)
-    level = "good" if distance <= 0.03 else "watch" if distance <= 0.1 else "bad"
-    rule = "Good: within 0.03 of the reference; bad: more than 0.1 away; between: watch."
-    return dataclasses.replace(score, level=level, rule=rule)  # type: ignore[arg-type]
+    return bootstrap_interval(gap, len(groups), rng, draws=_DRAWS, low=0.0, high=1.0)

@@ -81,16 +81,39 @@ def chance_of_excess(attack: Rate, control: Rate) -> float:
 
 
 def bootstrap_interval(
-    statistic: Callable[[npt.NDArray[np.intp]], float], n_rows: int, rng: np.random.Generator, *, draws: int = 200
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a statistic of row numbers that are drawn again and again.
+    statistic: Callable[[npt.NDArray[np.intp]], float],
+    n_rows: int,
+    rng: np.random.Generator,
+    *,
+    draws: int = 200,
+    low: float | None = None,
+    high: float | None = None,
+) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a statistic of row numbers that are drawn again and again.
 
-    Draws for which the statistic is NaN are left out; (nan, nan) if there are no others.
+    The percentiles are moved by the bias: the mean of the draws less the statistic of all rows, which is not small for
+    gaps and errors, that noise can only widen. Draws for which the statistic is NaN are left out; no interval is given
+    if there are no others.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes an array of row numbers.
+    n_rows : int
+    rng : numpy Generator
+    draws : int
+    low, high : float, optional
+        The range of the statistic.
     """
     found = np.array([statistic(rng.integers(n_rows, size=n_rows)) for _ in range(draws)])
     found = found[np.isfinite(found)]
-    low, high = np.quantile(found, [0.025, 0.975]) if len(found) else (math.nan, math.nan)
-    return float(low), float(high)
+    value = statistic(np.arange(n_rows))
+    if not len(found) or not math.isfinite(value):
+        return None, None
+    ends = np.quantile(found, [0.025, 0.975]) - (found.mean() - value)
+    # A statistic that is nearly always at its bound has a mean outside its percentiles.
+    least, most = min(float(ends[0]), value), max(float(ends[1]), value)
+    return (least if low is None else max(low, least)), (most if high is None else min(high, most))
 
 
 def jackknife_error(left_out: npt.NDArray[np.float64]) -> float:

@@ -35,6 +35,7 @@ from privsynth.evaluation.utility import (
 
 FloatArray = npt.NDArray[np.float64]
 BOOSTING, LINEAR = "gradient boosting", "linear"
+HALVES = ("first half of real", "second half of real")  # they tell how far two models of real rows agree
 _MAX_TEST_ROWS = 20_000
 _MAX_LINEAR_ROWS = 20_000
 _ALIKE = 0.02  # tables whose sizes differ by less count as equally large
@@ -139,13 +140,16 @@ _Set = tuple[pd.DataFrame, FloatArray]
 
 
 def _combined(sets: dict[str, _Set], rng: np.random.Generator) -> dict[str, _Set]:
-    """Return real and synthetic rows together, and the larger of the two cut to the size of the smaller."""
+    """Return real and synthetic rows together, the larger of the two cut to the size of the smaller, and halves."""
     (left, y_left), (right, y_right) = sets["real"], sets["synthetic"]
     found = {"real + synthetic": (pd.concat([left, right], ignore_index=True), np.concatenate([y_left, y_right]))}
     smaller = min(len(y_left), len(y_right))
     for name, (x, y) in sets.items():
         if len(y) > smaller * (1 + _ALIKE):
             found[f"{name}, equal n"] = _capped(x, y, smaller, rng)
+    order = rng.permutation(len(y_left))
+    for name, rows in zip(HALVES, np.array_split(order, 2), strict=True):
+        found[name] = left.iloc[rows], y_left[rows]
     return found
 
 

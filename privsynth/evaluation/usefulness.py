@@ -11,7 +11,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from privsynth.evaluation.intervals import bootstrap_interval
-from privsynth.evaluation.learning import BOOSTING, LINEAR, Learning
+from privsynth.evaluation.learning import BOOSTING, HALVES, LINEAR, Learning
 from privsynth.evaluation.metrics import calibration_curve, importances, metrics_of, rank_agreement
 from privsynth.evaluation.score import Block, Score, table_of
 from privsynth.evaluation.utility import MEANING, Utility, _positive
@@ -38,8 +38,8 @@ class Usefulness:
     Parameters
     ----------
     learning : Learning
-    intervals : bool
-        Whether to bootstrap the test rows.
+    rng : numpy Generator
+        Draws test rows again for intervals.
     """
 
     learning: Learning
@@ -54,7 +54,10 @@ class Usefulness:
         """Return the score of a table beside that of another one."""
         function, y = metrics_of(self.learning)[metric], self.learning.y_test
         predictions = self.learning.models[kind, table].predictions
-        low, high = bootstrap_interval(lambda r: function(y[r], predictions[r]), len(y), self.rng, draws=_DRAWS)
+        ends = _RANGES.get(metric, (0.0, 1.0))
+        low, high = bootstrap_interval(
+            lambda r: function(y[r], predictions[r]), len(y), self.rng, draws=_DRAWS, low=ends[0], high=ends[1]
+        )
         value = self.value(metric, kind, table)
         score = Score(
             name,
@@ -65,7 +68,7 @@ class Usefulness:
             meaning=_MEANINGS[metric],
             low=low,
             high=high,
-            range=_RANGES.get(metric, (0.0, 1.0)),
+            range=ends,
             worry=_WORRY,
             section="utility",
         )
@@ -106,6 +109,7 @@ class Usefulness:
         rows = [
             [kind, table, self.learning.rows[table], *(self.value(metric, kind, table) for metric in self._named())]
             for kind, table in self.learning.models
+            if table not in HALVES
         ]
         return Block(
             f"Models of {self.learning.target}",
@@ -159,7 +163,8 @@ class Usefulness:
         def gain(rows: npt.NDArray[np.intp]) -> float:
             return function(y[rows], both[rows]) - function(y[rows], real[rows])
 
-        low, high = bootstrap_interval(gain, len(y), self.rng, draws=_DRAWS)
+        ends = (None, None) if main == "R2" else (-1.0, 1.0)
+        low, high = bootstrap_interval(gain, len(y), self.rng, draws=_DRAWS, low=ends[0], high=ends[1])
         score = Score(
             f"Augmentation gain, {main}",
             gain(np.arange(len(y))),
@@ -168,7 +173,7 @@ class Usefulness:
             meaning=f"{main} learned from real and synthetic rows together, minus that from real rows alone.",
             low=low,
             high=high,
-            range=(None, None) if main == "R2" else (-1.0, 1.0),
+            range=ends,
             worry="Worry when its interval lies below 0: adding synthetic rows does harm.",
             section="utility",
         )
@@ -183,9 +188,9 @@ class Usefulness:
         learning = self.learning
         function = next(iter(metrics_of(learning).values()))
         with threadpool_limits(limits=1):
-            first, again, second = (
+            first, second, *halves = (
                 importances(learning.models[BOOSTING, table], learning.y_test, function, self.rng)
-                for table in ("real", "real", "synthetic")
+                for table in ("real", "synthetic", *HALVES)
             )
         names = [str(name) for name in learning.test.columns] or ["(none)"]
         value = rank_agreement(first, second)
@@ -193,8 +198,8 @@ class Usefulness:
         score = Score(
             "Importance agreement",
             value,
-            rank_agreement(first, again),
-            note="Reference: the model learned from real rows with itself, shuffled anew. "
+            rank_agreement(*halves),
+            note="Reference: models learned from two halves of the real rows. "
             "The interval takes features for a sample.",
             meaning="Rank correlation of the features' permutation importances in models learned from synthetic and "
             "from real rows: 1 is the same order.",

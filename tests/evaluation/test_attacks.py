@@ -75,9 +75,9 @@ def test_a_copier_is_caught(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fresh_draws_are_not_called_leaks(name):
-    """A verdict "bad" is false once in 1000 times, "watch" once in 20; the test itself errs once in a million."""
+    """A verdict "bad" is false once in 1000 times, "watch" once in 100; the test itself errs once in a million."""
     found = [attacks[name] for attacks in of_fresh_draws()]
-    for level, rate in (("bad", 0.001), ("watch", 0.05)):
+    for level, rate in (("bad", 0.001), ("watch", 0.01)):
         alarms = sum(attack.p_value < rate for attack in found)
         assert alarms <= binom.isf(1e-6, len(found), rate), level
 
@@ -162,7 +162,7 @@ def test_levels_and_risk_follow_the_rates():
     def found(attack, control):
         return Attack("a", Rate(attack, 1000), Rate(control, 1000), Rate(100, 1000), "m", "w")
 
-    assert [found(k, 500).level for k in (400, 500, 530, 540, 600)] == ["good", "good", "good", "watch", "bad"]
+    assert [found(k, 500).level for k in (400, 500, 530, 555, 600)] == ["good", "good", "good", "watch", "bad"]
     assert found(600, 500).risk == pytest.approx(0.2)
     assert found(400, 500).risk == 0.0
     assert "does not beat guessing" in " ".join(found(100, 50).block().notes)

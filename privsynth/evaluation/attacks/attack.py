@@ -19,7 +19,7 @@ from typing import Any
 from privsynth.evaluation.intervals import Rate, chance_of_excess
 from privsynth.evaluation.score import Block, Level, Score
 
-_BAD, _WATCH = 0.001, 0.05
+_BAD, _WATCH, _WEAK = 0.001, 0.01, 0.05
 _RULE = (
     f"Bad: the attack beats the control so clearly that chance does it less than once in {1 / _BAD:.0f} times; "
     f"watch: less than once in {1 / _WATCH:.0f}; good otherwise (Fisher's exact test)."
@@ -108,7 +108,7 @@ class Attack:
         return self._risk_score(), *self.more
 
     def _is_weak(self) -> bool:
-        return self.attack.trials > 0 and chance_of_excess(self.attack, self.baseline) > _WATCH
+        return self.attack.trials > 0 and chance_of_excess(self.attack, self.baseline) > _WEAK
 
     def _side(self, name: str, rate: Rate) -> Score:
         what = {

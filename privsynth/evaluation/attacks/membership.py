@@ -72,7 +72,9 @@ def membership_inference(
 
 
 def _auc_score(members: npt.NDArray[np.float64], outsiders: npt.NDArray[np.float64], rng: np.random.Generator) -> Score:
-    low, high = bootstrap_interval(lambda rows: auc(members[rows], outsiders[rows]), len(members), rng)
+    low, high = bootstrap_interval(
+        lambda rows: auc(members[rows], outsiders[rows]), len(members), rng, low=0.0, high=1.0
+    )
     return Score(
         "Membership inference: ROC AUC",
         auc(members, outsiders),

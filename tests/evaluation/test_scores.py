@@ -1,0 +1,140 @@
+"""Every score of an evaluation: its range, its interval, its words, and that its good direction is the right one."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from privsynth import Schema
+from privsynth.evaluation import evaluate
+from privsynth.rules import Range
+from tests.evaluation.frames import shuffled_columns
+from tests.evaluation.populations import draw
+
+N = 800
+
+
+def labelled(n_rows, seed):
+    """Rows of the population with a label that follows from the others, and a city with rare levels."""
+    rng = np.random.default_rng(seed + 10_000)
+    frame = draw(n_rows, seed)
+    chance = 0.1 + 0.5 * frame["smoker"] + 0.3 * (frame["age"] > 60)
+    frame["ill"] = np.where(rng.random(n_rows) < chance, "yes", "no")
+    frame["weight"] = (frame["height"] - 100 + rng.normal(0, 8, n_rows)).where(rng.random(n_rows) < 0.95)
+    frame["city"] = rng.choice([f"city {k}" for k in range(60)], n_rows, p=np.r_[0.5, 0.2, 0.1, np.full(57, 0.2 / 57)])
+    return frame
+
+
+REAL, HOLDOUT = labelled(N, 0), labelled(N, 1)
+
+
+def collapsed(frame):
+    """Five rows, again and again."""
+    return frame.iloc[np.arange(len(frame)) % 5].reset_index(drop=True)
+
+
+def shifted(frame):
+    """Wrong marginals: everything larger, nothing missing, the groups and outcomes turned."""
+    return frame.assign(
+        age=frame["age"] + 100,
+        income=frame["income"] * 20,
+        height=frame["height"].fillna(0.0),
+        weight=frame["weight"].fillna(0.0),
+        region=frame["region"].replace({"north": "west", "west": "north"}),
+        ill=np.where((frame["ill"] == "yes") ^ (frame["region"] == "north"), "no", "yes"),
+        city="city 0",
+    )
+
+
+TABLES = {
+    "fresh": labelled(N, 2),
+    "shuffled": shuffled_columns(REAL),
+    "collapsed": collapsed(REAL),
+    "shifted": shifted(REAL),
+    "copied": REAL.sample(frac=1, random_state=0),
+}
+
+
+@functools.cache
+def scores_of(name, target="ill"):
+    rules = Schema().with_rules(Range("age", high=95))
+    settings = {"holdout": HOLDOUT, "target": target, "conditions": ["region", "ill"], "model": rules}
+    frame = evaluate(REAL, TABLES[name], **settings).to_frame()
+    return frame[frame["block"] != "Headline"].set_index("name")
+
+
+@functools.cache
+def ranges(target="ill"):
+    found = evaluate(REAL, TABLES["shifted"], holdout=HOLDOUT, target=target, conditions=["region"])
+    return {s["name"]: s["range"] for blocks in found.summary["sections"].values() for b in blocks for s in b["scores"]}
+
+
+NAMES = list(scores_of("fresh").index)
+MEASURED = [name for name in NAMES if scores_of("fresh").loc[name, "section"] != "privacy"]
+# Judged by the tests of attacks: the control, the baseline and what is no measure of privacy have no direction here.
+ATTACKS = [
+    name
+    for name in NAMES
+    if name not in MEASURED and not name.endswith((": control", ": baseline")) and "Attribute inference: " not in name
+]
+
+
+def test_names_are_unique_within_a_section():
+    assert len(NAMES) == len(set(NAMES))
+    assert len(NAMES) > 60
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("target", ["ill", "income", "region"])
+def test_values_and_intervals_lie_in_range_and_every_figure_has_its_words(table, target):
+    if target != "ill" and table not in ("fresh", "collapsed"):
+        pytest.skip("one good and one broken table for the other tasks")
+    for name, row in scores_of(table, target).iterrows():
+        low, high = ranges(target).get(name, (0.0, 1.0))
+        known = [row[key] for key in ("low", "value", "high") if not pd.isna(row[key])]
+        assert known == sorted(known), name
+        for value in [*known, *([] if pd.isna(row["reference"]) else [row["reference"]])]:
+            assert low is None or value >= low - 1e-12, name
+            assert high is None or value <= high + 1e-12, name
+        assert row["meaning"].endswith(".") or "." in row["meaning"], name
+        assert row["worry"].startswith(("Worry", "Look")), name
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_broken_table_is_worse(name):
+    """At least one of the broken tables must be clearly worse than fresh rows, in the direction that is stated."""
+    good = scores_of("fresh").loc[name]
+    sign = 1 if good["better"] == "higher" else -1
+    worst = min(sign * scores_of(table).loc[name, "value"] for table in ("shuffled", "collapsed", "shifted"))
+    assert worst < sign * good["value"] - 1e-9
+    ends = [good["low"], good["high"]]
+    if not any(map(pd.isna, ends)) and not name.startswith("Augmentation"):
+        assert worst < min(sign * end for end in ends) or worst == sign * (0.0 if sign > 0 else 1.0)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_fresh_rows_are_as_good_as_the_holdout(name):
+    """Judged: never bad. The reference is itself a draw, so equality is not asked for."""
+    assert scores_of("fresh").loc[name, "level"] != "bad"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_copies_are_worse_than_fresh_rows(name):
+    sign = 1 if scores_of("fresh").loc[name, "better"] == "higher" else -1
+    copied, fresh = (sign * scores_of(table).loc[name, "value"] for table in ("copied", "fresh"))
+    assert copied < fresh
+
+
+def test_what_is_broken_is_named():
+    shuffled, collapsed_, shifted_ = (scores_of(t) for t in ("shuffled", "collapsed", "shifted"))
+    assert shuffled.loc["1-way TVD", "value"] == 0
+    assert shuffled.loc["Correlation ratio: largest difference", "level"] != "good"
+    assert collapsed_.loc["Mode-collapse index", "level"] == "bad"
+    assert collapsed_.loc["Rows that repeat", "value"] == 1
+    assert shifted_.loc["Rule violations", "level"] == "bad"
+    assert scores_of("fresh").loc["Rule violations", "value"] == 0
+    assert shifted_.loc["Rare categories found", "value"] == 0
+    assert shifted_.loc["Detection ROC AUC", "value"] > 0.99
