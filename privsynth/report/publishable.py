@@ -7,9 +7,9 @@ from typing import Any
 from privsynth._checks import parameter_error
 from privsynth.report.certificate import read_anew
 from privsynth.report.charts import overlay
+from privsynth.report.curves import learning_curve
 from privsynth.report.environment import environment
 from privsynth.report.heat import MOST_COLUMNS, heat_map
-from privsynth.report.plots import learning_curve
 
 FORMAT = "privsynth.publishable/1"
 _MOST_CHARTS, _MOST_ROWS = 60, 500
