@@ -5,6 +5,7 @@ Nothing here reads a private row: everything is computed from a fitted model and
 
 from privsynth.publish.check import CheckedFolder, check
 from privsynth.publish.compare import compare
-from privsynth.publish.folder import pack, read_sample
+from privsynth.publish.folder import pack
+from privsynth.publish.reading import read_sample
 
 __all__ = ["CheckedFolder", "check", "compare", "pack", "read_sample"]

@@ -17,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 
-from privsynth._dates import parse_declared
 from privsynth._version import __version__
 from privsynth.errors import DataError
 from privsynth.publish.compare import compare
@@ -25,8 +24,7 @@ from privsynth.publish.dictionary import data_dictionary
 from privsynth.publish.readme import readme
 from privsynth.report import render_certificate, render_publishable
 from privsynth.synthesizers.ctgan import CTGAN
-from privsynth.tables import read_table, write_table
-from privsynth.transforms.columns import NAMES_OTHER
+from privsynth.tables import write_table
 
 FORMAT = "privsynth.release/1"
 DATASHEET = "datasheet.json"
@@ -117,16 +115,6 @@ def check_folder(folder: Path) -> None:
         raise DataError(f"{folder} exists and is no empty folder. Name another one.")
     if not os.access(folder.parent, os.W_OK):
         raise DataError(f"{folder} cannot be written: permission denied. Choose another place.")
-
-
-def read_sample(path: str | Path, model: CTGAN) -> pd.DataFrame:
-    """Read rows that were sampled from `model` and written to a file, in the types that they had.
-
-    A CSV file has no types: text stays text where the model's is, and what the schema declares as dates is parsed.
-    """
-    as_text = [n for n, dtype in model.columns_.items() if dtype in NAMES_OTHER]
-    frame = read_table(path, as_text=as_text)
-    return parse_declared(frame, model.schema_)
 
 
 def sha256(path: Path) -> str:

@@ -38,7 +38,7 @@ def alarms(history: History, marginals: FloatArray, released: Release, layout: L
     if worst := [name for name, share in sorted(lost.items(), key=lambda item: -item[1]) if share > _MUCH]:
         named = ", ".join(f"{name[:40]!r} ({lost[name]:.0%} of the rows)" for name in worst[:_SHOWN])
         found.append(
-            f"Mode collapse: values that the releases show are hardly ever generated, in {len(worst)} columns: "
+            f"Mode collapse: values that the releases show are hardly ever generated: "
             f"{named}. Use critic='measured' or more steps."
         )
     return [text if text.isprintable() else ascii(text) for text in found]

@@ -60,7 +60,7 @@ def test_it_is_the_same_from_the_file_and_reads_no_table(model, synthetic, tmp_p
 
 
 def test_csv_and_back_compares_equal(model, synthetic, tmp_path):
-    from privsynth.publish.folder import read_sample
+    from privsynth.publish.reading import read_sample
 
     synthetic.to_csv(tmp_path / "t.csv", index=False)
     synthetic.to_parquet(tmp_path / "t.parquet")
