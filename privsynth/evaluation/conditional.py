@@ -201,6 +201,8 @@ def _conditional_scores(
     low, high = jackknife_interval(float(np.mean(known)), error, high=1.0)
     others = [value for value in references if value is not None and np.isfinite(value)]
     worry = "Worry when it is far above the reference, and look in the list which value it is."
+    worst = max((pair for pair in values if pair[0] is not None), key=lambda pair: pair[0] or 0.0)
+    worst_low, worst_high = jackknife_interval(*worst, high=1.0)
     return [
         Score(
             f"TVD within {name}: mean",
@@ -216,11 +218,13 @@ def _conditional_scores(
         ).judged(watch=0.03, bad=0.12),
         Score(
             f"TVD within {name}: worst value",
-            max(known),
+            worst[0],
             max(others) if others else None,
             "lower",
             note,
             "The same for the value that is furthest off.",
+            low=worst_low,
+            high=worst_high,
             worry=worry,
             section="fidelity",
         ).judged(watch=0.05, bad=0.2),

@@ -7,6 +7,8 @@ share of real cells of column pairs that the synthetic rows reach, relative to w
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -22,6 +24,7 @@ _MAX_ROWS = 5_000
 _MAX_CELL_ROWS = 50_000
 _RARE = 0.01
 _FEWEST = 5
+_MAX_CELLS = 1 << 22
 _NEIGHBOURS = 5
 _QUANTILES = (0.001, 0.01, 0.05, 0.95, 0.99, 0.999)
 
@@ -140,10 +143,8 @@ def _tail_error(real: dict[object, np.ndarray], other: dict[object, np.ndarray])
 
 def coverage_block(pairing: Pairing, found: Coded, reference: Coded, rng: np.random.Generator) -> Block:
     """Look for real cells that no synthetic row reaches, invented ones, and rows that repeat."""
-    recall, recall_error, invented = _cells(found, rng)
-    held, _, met = _cells(reference, rng)
     scores = [
-        *_cell_scores(recall, recall_error, held, invented, met, pairing.note),
+        *_cell_scores(_Cells.of(found, rng), _Cells.of(reference, rng), pairing.note),
         _coverage_score(pairing, rng),
         _repeat_score(pairing, rng),
     ]
@@ -158,50 +159,50 @@ def coverage_block(pairing: Pairing, found: Coded, reference: Coded, rng: np.ran
     )
 
 
-def _cells(coded: Coded, rng: np.random.Generator) -> tuple[float | None, float | None, float | None]:
-    """Return the recall of cells of pairs with its standard error over pairs, and the share of rows in cells not real.
+@dataclasses.dataclass(frozen=True)
+class _Cells:
+    """Means over pairs of columns with their standard errors: real cells reached, rows in cells that are not real."""
 
-    Tables are cut to one number of rows; only cells of at least five real rows are looked for.
-    """
-    sizes = [len(table[0]) for table in coded.tables[:2]]
-    n = min(*sizes, _MAX_CELL_ROWS)
-    cut = coded.rows(*(rng.permutation(size)[:n] for size in sizes))
-    pairs = cut.marginals(2) or cut.marginals(1)
-    recalls, invented = [], []
-    for pair in pairs:
-        (real, size), (other, _) = (cut.joint(table, pair) for table in (0, 1))
-        if size > 1 << 22:
-            continue
-        counts, others = np.bincount(real, minlength=size), np.bincount(other, minlength=size)
-        wanted = counts >= _FEWEST
-        if wanted.any():
-            recalls.append(float((others[wanted] > 0).mean()))
-        invented.append(float(others[counts == 0].sum() / n))
-    error = float(np.std(recalls) / np.sqrt(len(recalls))) if recalls else None
-    return (float(np.mean(recalls)) if recalls else None), error, (float(np.mean(invented)) if invented else None)
+    recall: float | None
+    recall_error: float | None
+    invented: float | None
+    invented_error: float | None
+
+    @classmethod
+    def of(cls, coded: Coded, rng: np.random.Generator) -> _Cells:
+        """Count on as many rows of each table; only real cells of at least five rows are looked for."""
+        sizes = [len(table[0]) for table in coded.tables[:2]]
+        n = min(*sizes, _MAX_CELL_ROWS)
+        cut = coded.rows(*(rng.permutation(size)[:n] for size in sizes))
+        recalls, invented = [], []
+        for pair in cut.marginals(2) or cut.marginals(1):
+            (real, size), (other, _) = (cut.joint(table, pair) for table in (0, 1))
+            if size > _MAX_CELLS:
+                continue
+            counts, others = np.bincount(real, minlength=size), np.bincount(other, minlength=size)
+            wanted = counts >= _FEWEST
+            if wanted.any():
+                recalls.append(float((others[wanted] > 0).mean()))
+            invented.append(float(others[counts == 0].sum() / n))
+        return cls(*_mean_and_error(recalls), *_mean_and_error(invented))
 
 
-def _cell_scores(
-    recall: float | None,
-    error: float | None,
-    held: float | None,
-    invented: float | None,
-    met: float | None,
-    note: str,
-) -> list[Score]:
-    low, high = jackknife_interval(recall, error, high=1.0)
-    index = None if recall is None or not held else min(1.0, max(0.0, 1 - recall / held))
-    index_low, index_high = (
-        (None, None)
-        if index is None or not held or low is None or high is None
-        else (max(0.0, 1 - high / held), min(1.0, 1 - low / held))
-    )
+def _mean_and_error(values: list[float]) -> tuple[float | None, float | None]:
+    return (float(np.mean(values)), float(np.std(values) / np.sqrt(len(values)))) if values else (None, None)
+
+
+def _cell_scores(found: _Cells, best: _Cells, note: str) -> list[Score]:
+    low, high = jackknife_interval(found.recall, found.recall_error, high=1.0)
+    index = index_low = index_high = None
+    if found.recall is not None and best.recall and low is not None and high is not None:
+        index, index_low, index_high = (min(1.0, max(0.0, 1 - x / best.recall)) for x in (found.recall, high, low))
+    invented_low, invented_high = jackknife_interval(found.invented, found.invented_error, high=1.0)
     over_pairs = f"{note} The interval is over pairs of columns."
     return [
         Score(
             "Real cells reached",
-            recall,
-            held,
+            found.recall,
+            best.recall,
             note=over_pairs,
             meaning=f"Share of the cells of column pairs with at least {_FEWEST} real rows that a synthetic row is in.",
             low=low,
@@ -217,17 +218,19 @@ def _cell_scores(
             note=over_pairs,
             meaning="1 - cells reached / cells that real rows reach: 0 is no collapse, 1 is a single kind of row.",
             low=index_low,
-            high=max(index_high or 0.0, index) if index is not None else None,
+            high=index_high,
             worry="Worry above 0.2: the synthesizer makes the same few kinds of rows again and again.",
             section="fidelity",
         ).judged(watch=0.05, bad=0.2),
         Score(
             "Rows in invented cells",
-            invented,
-            met,
+            found.invented,
+            best.invented,
             "lower",
-            note=note,
+            note=over_pairs,
             meaning="Share of synthetic rows in a cell of a column pair that holds no real row, mean over pairs.",
+            low=invented_low,
+            high=invented_high,
             worry="Worry when it is far above the reference: combinations come up that do not exist.",
             section="fidelity",
         ).judged(watch=0.02, bad=0.1),

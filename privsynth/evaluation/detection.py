@@ -110,7 +110,11 @@ def plain_features(frames: list[pd.DataFrame], like: pd.DataFrame) -> list[npt.N
         ends = np.cumsum([len(frame) for frame in frames])[:-1]
         for found, own in zip(columns, np.split(places, ends), strict=True):
             found.append(own)
-    return [np.column_stack(found) for found in columns]
+    stacked = [np.column_stack(found) for found in columns]
+    empty = np.all([np.isnan(features).all(axis=0) for features in stacked], axis=0)
+    for features in stacked:
+        features[:, empty] = 0.0  # gradient boosting refuses columns without a value
+    return stacked
 
 
 def frechet_distance(first: FloatArray, second: FloatArray) -> float:

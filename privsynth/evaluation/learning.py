@@ -127,7 +127,8 @@ def learn_all(
     if max(len(y) for _, y in sets.values()) > _MAX_LINEAR_ROWS:
         notes.append(f"Linear models learn from at most {_MAX_LINEAR_ROWS:,} rows.")
     models: dict[tuple[str, str], Learned] = {}
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # the caller chose the target
         for name, (x, y) in sets.items():
             models[BOOSTING, name] = _boosting(x, y, test, classes, seed)
             if name in ("synthetic", "real"):

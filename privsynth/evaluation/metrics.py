@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 Metric = Callable[[FloatArray, FloatArray], float]  # of true values and predictions; NaN where undefined
 _BINS = 10
 _MAX_IMPORTANCE_ROWS = 3_000
-_REPEATS = 3
+_SHUFFLES = 60  # of all features together, at most three of each
 
 
 def metrics_of(learning: Learning) -> dict[str, Metric]:
@@ -115,16 +115,17 @@ def mean_absolute_error(y: FloatArray, predictions: FloatArray) -> float:
 
 
 def importances(learned: Learned, y: FloatArray, metric: Metric, rng: np.random.Generator) -> FloatArray:
-    """Return how much the score falls when a feature is shuffled (Breiman 2001), mean of three shuffles."""
+    """Return how much the score falls when a feature is shuffled (Breiman 2001), mean of up to three shuffles."""
     rows = rng.permutation(len(y))[:_MAX_IMPORTANCE_ROWS]
     features, truth = learned.features[rows], y[rows]
     full = metric(truth, learned.predictions[rows])
     found = np.zeros(features.shape[1])
+    repeats = max(1, min(3, _SHUFFLES // features.shape[1]))
     for place in range(features.shape[1]):
-        for _ in range(_REPEATS):
+        for _ in range(repeats):
             mixed = features.copy()
             mixed[:, place] = mixed[rng.permutation(len(rows)), place]
-            found[place] += (full - metric(truth, learned.predict(mixed))) / _REPEATS
+            found[place] += (full - metric(truth, learned.predict(mixed))) / repeats
     return found
 
 

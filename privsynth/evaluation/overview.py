@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,8 @@ class Overview:
         for (name, meaning), worry, value, reference, part in zip(
             meanings.items(), worries, values, best_values, parts, strict=True
         ):
-            low, high = _spread_over(value, part)
-            note = f"{self.note} {found.note if part is None else 'The interval is over its parts.'}".strip()
+            low, high = _spread_over(value, (part,) if part is not None else (found.columns, found.pairs))
+            note = f"{self.note} The interval is over columns and pairs. {found.note if part is None else ''}".strip()
             scores.append(
                 Score(
                     name,
@@ -119,13 +120,15 @@ class Overview:
         return {"names": [str(name) for name in names], "tvd": matrix, "worst": worst}
 
 
-def _spread_over(value: float | None, parts: Any) -> tuple[float | None, float | None]:
-    """Return the interval of a mean of parts (columns, pairs) that are taken for a sample of such parts."""
-    known = np.array([x for x in (parts or {}).values() if x is not None])
-    if value is None or len(known) < 2:
+def _spread_over(
+    value: float | None, parts: tuple[Mapping[Any, float | None], ...]
+) -> tuple[float | None, float | None]:
+    """Return the interval of a mean of means over columns or pairs, which are taken for samples of such."""
+    known = [np.array([x for x in part.values() if x is not None]) for part in parts]
+    if value is None or min(map(len, known)) < 2:
         return None, None
-    half = 1.96 * float(known.std(ddof=1)) / len(known) ** 0.5
-    return max(0.0, value - half), min(1.0, value + half)
+    error = float(np.sqrt(sum(part.var(ddof=1) / len(part) for part in known))) / len(known)
+    return max(0.0, value - 1.96 * error), min(1.0, value + 1.96 * error)
 
 
 def fidelity_blocks(

@@ -132,12 +132,19 @@ class Attack:
         )
 
     def _risk_score(self) -> Score:
+        # Both intervals at their far ends: wider than 95 %, and simple.
+        low, high = (
+            max(0.0, (attack - control) / (1 - control)) if control < 1 else 0.0
+            for attack, control in zip(self.attack.interval, self.control.interval[::-1], strict=True)
+        )
         return Score(
             f"{self.name}: excess risk",
             self.risk,
             0.0,
             "lower",
             meaning="(attack - control) / (1 - control): the share of what the control misses that the attack gets.",
+            low=low if self.risk is not None else None,
+            high=high if self.risk is not None else None,
             worry="Worry when it is clearly above 0 and the attack is judged bad.",
             section="privacy",
         )

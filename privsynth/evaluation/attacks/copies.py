@@ -6,7 +6,7 @@ against that of holdout rows. Rows are compared by 64-bit hashes: two different 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import pandas as pd
 
 from privsynth.evaluation.attacks.attack import Attack
 from privsynth.evaluation.binning import Kind, as_numbers, as_values, column_kind, quantile_cuts
-from privsynth.evaluation.intervals import Rate
+from privsynth.evaluation.intervals import Rate, bootstrap_interval
 from privsynth.evaluation.score import Score
 from privsynth.evaluation.space import Space, distances
 
@@ -123,7 +123,7 @@ def _nearly_in(rows: list[Hashes], released: list[Hashes]) -> npt.NDArray[np.boo
 
 
 def distance_scores(
-    members: pd.DataFrame, outsiders: pd.DataFrame, synthetic: pd.DataFrame
+    members: pd.DataFrame, outsiders: pd.DataFrame, synthetic: pd.DataFrame, *, rng: np.random.Generator
 ) -> tuple[tuple[Score, ...], tuple[str, ...]]:
     """Return distances to the closest record: aids to find a fault, no measure of privacy.
 
@@ -133,29 +133,37 @@ def distance_scores(
     space = Space.fit(synthetic, like=members)
     points = space.points(synthetic)
     near = [distances(space.points(frame), points, 2) for frame in (members, outsiders)]
-    medians = [float(np.median(found[:, 0])) for found in near]
-    ratios = [float(np.median(found[:, 0] / np.maximum(found[:, -1], 1e-12))) for found in near]
-    note = "A debugging aid, not a measure of privacy. Reference: the same for holdout rows."
-    worry = "Look closer when it is far below the reference; a value near it proves nothing."
-    found = (
-        Score(
-            "DCR (debugging aid)",
-            medians[0],
-            medians[1],
-            note=note,
-            meaning="Median distance of a learned row to the closest synthetic record.",
-            range=(0.0, None),
-            worry=worry,
-            section="privacy",
-        ),
-        Score(
+    closest = [found[:, 0] for found in near]
+    ratios = [found[:, 0] / np.maximum(found[:, -1], 1e-12) for found in near]
+    rows = (
+        ("DCR (debugging aid)", closest, None, "Median distance of a learned row to the closest synthetic record."),
+        (
             "NNDR (debugging aid)",
-            ratios[0],
-            ratios[1],
-            note=note,
-            meaning="Median ratio of the distances to the closest and the second closest synthetic record.",
-            worry=worry,
-            section="privacy",
+            ratios,
+            1.0,
+            "Median ratio of a learned row's distances to the closest and the second closest synthetic record.",
         ),
     )
-    return found, (f"{len(members)} learned and {len(outsiders)} other rows, {len(synthetic)} synthetic rows.",)
+    scores = []
+    for name, (own, others), most, meaning in rows:
+        low, high = bootstrap_interval(_median_of(own), len(own), rng, low=0.0, high=most)
+        scores.append(
+            Score(
+                name,
+                float(np.median(own)),
+                float(np.median(others)),
+                note="A debugging aid, not a measure of privacy. Reference: the same for holdout rows.",
+                meaning=meaning,
+                low=low,
+                high=high,
+                range=(0.0, most),
+                worry="Look closer when it is far below the reference; a value near it proves nothing.",
+                section="privacy",
+            )
+        )
+    note = f"{len(members)} learned and {len(outsiders)} other rows, {len(synthetic)} synthetic rows."
+    return tuple(scores), (note,)
+
+
+def _median_of(values: npt.NDArray[np.float64]) -> Callable[[npt.NDArray[np.intp]], float]:
+    return lambda rows: float(np.median(values[rows]))

@@ -71,7 +71,7 @@ def privacy_section(
             attribute_inference(members, outsiders, released, secrets=secrets, rng=rng),
             *copies(real, holdout, synthetic, rng=rng),
         ]
-        aids, aid_notes = distance_scores(members, outsiders, released)
+        aids, aid_notes = distance_scores(members, outsiders, released, rng=rng)
     if fit_sample is not None:
         found.insert(1, shadow_membership(real, holdout, fit_sample=fit_sample, rng=rng))
     attacks = [attack for attack in found if attack is not None]
