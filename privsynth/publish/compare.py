@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from privsynth._version import __version__
-from privsynth.errors import DataError, PrivacyError
+from privsynth.errors import BundleError, DataError, PrivacyError
 from privsynth.publish.foreign import foreign_columns
 from privsynth.publish.labels import cell_labels, display_order
 from privsynth.synthesizers.ctgan import CTGAN
@@ -35,6 +35,7 @@ _RULE = (
     "watch. The limits are by convention."
 )
 _WORST = 20
+_MOST = 1 << 53  # rows
 
 
 def compare(model: CTGAN, table: pd.DataFrame) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def compare(model: CTGAN, table: pd.DataFrame) -> dict[str, Any]:
             "This model is not private: what it was learned from must not be published. Fit with epsilon."
         )
     codes = encoded(model, table)
-    n_rows = max(1, int(model.plan_.n_rows))
+    n_rows = _rows_released(model)
     columns = _columns(model, codes, n_rows)
     pairs = [
         *_pairs(model, codes, n_rows, "condition_pairs"), *_pairs(model, codes, n_rows, "pairs")
@@ -102,6 +103,16 @@ def encoded(model: CTGAN, table: pd.DataFrame) -> IntArray:
             "Take one that was, and never a real one."
         )
     return model.encoder_.transform(shaped)
+
+
+def _rows_released(model: CTGAN) -> int:
+    """Return the released row count; refuses numbers in a model file that no fit releases."""
+    n_rows, tables = model.plan_.n_rows, [] if model.releases_ is None else model.releases_.tables.values()
+    counts = [model.encoder_.one_way.values, *(table.values for table in tables)]
+    known = type(n_rows) is int and 1 <= n_rows <= _MOST
+    if not known or any(np.abs(values).max(initial=0) > _MOST for values in counts):
+        raise BundleError("The model holds counts that no fit releases. Do not trust its file; get a fresh copy.")
+    return n_rows
 
 
 def _columns(model: CTGAN, codes: IntArray, n_rows: int) -> list[dict[str, Any]]:
