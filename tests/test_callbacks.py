@@ -8,12 +8,14 @@ import weakref
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from privsynth import CTGAN, Budget, Ledger
 from privsynth.callbacks import Callback, Checkpoint, Step, TensorBoard
 from privsynth.errors import MissingExtraError, ParameterError
 from tests.test_replay import Recorded, Recording, fit, make_frame
 
+N_ROWS = 3000
 SMALL = {"steps": 12, "generator_dim": (8,), "embedding_dim": 4, "verbose": False, "random_state": 0, "device": "cpu"}
 
 
@@ -35,9 +37,9 @@ class Watcher(Callback):
 @pytest.fixture(scope="module")
 def frame():
     rng = np.random.default_rng(0)
-    a = rng.integers(0, 4, 3000)
-    columns = {"id": [f"k{i}" for i in range(3000)], "a": a, "b": (a + rng.integers(0, 2, 3000)) % 4}
-    return pd.DataFrame({**columns, "c": rng.normal(size=3000), "kind": rng.choice(["no", "yes"], 3000)})
+    a = rng.integers(0, 4, N_ROWS)
+    columns = {"id": [f"k{i}" for i in range(N_ROWS)], "a": a, "b": (a + rng.integers(0, 2, N_ROWS)) % 4}
+    return pd.DataFrame({**columns, "c": rng.normal(size=N_ROWS), "kind": rng.choice(["no", "yes"], N_ROWS)})
 
 
 def learn(frame, watcher, **parameters):
@@ -71,6 +73,23 @@ def test_what_is_shown_is_figures_and_a_way_to_sample(frame):
     assert {type(checkpoint) for checkpoint, _ in watcher.checkpoints} == {Checkpoint}
 
 
+def row_long(value, seen):
+    """Yield what is as long as the table, of everything that can be reached, closures included."""
+    if id(value) in seen or isinstance(value, (type, str, bytes, int, float)):
+        return
+    seen.add(id(value))
+    if isinstance(value, (np.ndarray, torch.Tensor, pd.DataFrame, pd.Series)):
+        if N_ROWS in value.shape:
+            yield value
+        return
+    parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else []
+    parts = [*parts, *getattr(value, "__dict__", {}).values()]
+    parts += [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+    parts += [value.__self__] if hasattr(value, "__self__") else []
+    for part in parts:
+        yield from row_long(part, seen)
+
+
 def test_checkpoints_that_are_kept_keep_no_rows(frame):
     copy, watcher = frame.copy(), Watcher()
     held = [weakref.ref(copy[name].array) for name in copy]
@@ -78,7 +97,12 @@ def test_checkpoints_that_are_kept_keep_no_rows(frame):
     del copy
     gc.collect()
     assert [ref() for ref in held] == [None] * len(held)
-    assert len(watcher.checkpoints[0][0].sample(3)) == 3
+    checkpoint = watcher.checkpoints[0][0]
+    assert len(checkpoint.sample(3)) == 3
+    seen = set()
+    assert list(row_long(checkpoint, seen)) == []
+    assert len(seen) > 50
+    assert len(list(row_long(lambda: frame, set()))) == 1  # the twin
 
 
 @pytest.mark.parametrize("stop_at", [("measured critic", 3), ("measured critic", "end"), ("neural critic", 2)])

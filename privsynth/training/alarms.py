@@ -46,7 +46,8 @@ def alarms(history: History, marginals: FloatArray, released: Release, layout: L
 
 def divergence(history: History) -> list[str]:
     """Return what the losses show."""
-    if not np.isfinite(history.measured_loss).all():
+    finite = np.isfinite(history.measured_loss)
+    if len(finite) and finite[0] and not finite.all():  # no number from the start: there was nothing to compare
         return ["The fit diverged: the measured loss is no number. Fit again, with smaller generator_dim."]
     start = 0
     for stage, steps in history.stages:

@@ -30,6 +30,7 @@ def test_a_loss_that_rises_again_or_is_no_number_is_told():
     assert "diverged" in text
     assert "'measured critic'" in text
     assert "no number" in divergence(history(1.0, math.nan))[0]
+    assert divergence(history(math.nan, math.nan)) == []  # a single column, the target: nothing is compared
     assert divergence(history(*rising[:40])) == []  # too short to judge
 
 
