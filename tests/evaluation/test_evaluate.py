@@ -42,7 +42,18 @@ def test_text_is_aligned_and_warns():
     head = next(line for line in text.splitlines() if line.startswith("column"))
     row = next(line for line in text.splitlines() if line.startswith("amount"))
     assert head.index("TVD") + 3 == row.index("0.") + 5
-    assert evaluate(REAL, HOLDOUT)._repr_html_().startswith("<pre>")
+
+
+def test_text_and_notebook_name_what_is_bad_and_escape_what_is_odd():
+    odd = {"tier": "<b>tier</b>"}
+    evaluation = evaluate(REAL.rename(columns=odd), shuffled_columns(REAL).rename(columns=odd), target="<b>tier</b>")
+    shown = evaluation._repr_html_()
+    assert shown.count("<tr") == 1 + len(evaluation.scores)
+    assert "<b>tier" not in shown
+    assert "for the data holder" in shown
+    bad = {score["name"] for score in evaluation.summary["scores"] if score["level"] == "bad"}
+    assert bad
+    assert all(name in str(evaluation).split("Judged bad:")[1] for name in bad)
 
 
 def test_identifiers_are_left_out_with_a_note():
