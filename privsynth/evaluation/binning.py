@@ -88,6 +88,15 @@ def _seconds(dates: pd.Series) -> np.ndarray:
     return np.where(micros.isna(), np.nan, micros.astype("int64").to_numpy() / 1e6)
 
 
+def date_text(seconds: float, unit: Literal["D", "m", "s"] = "D") -> str:
+    """Write seconds since 1970 as a date, to the day, the minute or the second; years far off too.
+
+    >>> date_text(253402214400.0), date_text(60.0, "m")
+    ('9999-12-31', '1970-01-01 00:01')
+    """
+    return str(np.datetime_as_string(np.datetime64(int(np.floor(seconds)), "s"), unit=unit)).replace("T", " ")
+
+
 def _other_kind(column: pd.Series, kind: Kind) -> DataError:
     remedy = "pd.to_datetime" if kind == "datetime" else "pd.to_numeric"
     return DataError(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from privsynth.evaluation.binning import as_numbers, as_values, column_kind, is_class_like
+from privsynth.evaluation.binning import as_numbers, as_values, column_kind, date_text, is_class_like
 from privsynth.evaluation.fidelity import Coded, MarginalTVD, coded_tvd
 from privsynth.evaluation.intervals import GROUPS, jackknife_interval, wilson_interval
 from privsynth.evaluation.score import Block, Score, table_of
@@ -133,7 +133,7 @@ def _classes(column: pd.Series, kind: str) -> npt.NDArray[np.object_]:
 
 def _between(cuts: npt.NDArray[np.float64], i: int, kind: str) -> str:
     def shown(x: float) -> str:
-        return str(pd.Timestamp(x, unit="s").date()) if kind == "datetime" else f"{x:.4g}"
+        return date_text(x) if kind == "datetime" else f"{x:.4g}"
 
     if i == 0:
         return f"up to {shown(cuts[0])}" if len(cuts) else "all"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from privsynth.evaluation.attacks.copies import column_hashes, row_hashes
-from privsynth.evaluation.binning import as_numbers, as_values, column_kind
+from privsynth.evaluation.binning import as_numbers, as_values, column_kind, date_text
 from privsynth.evaluation.fidelity import Coded
 from privsynth.evaluation.intervals import grouped_error, jackknife_interval, wilson_interval
 from privsynth.evaluation.pairing import Pairing, notes_of
@@ -124,7 +124,7 @@ def _quantile(values: np.ndarray, quantile: float) -> float:
 
 
 def _shown(value: float, kind: str) -> object:
-    return str(pd.Timestamp(value, unit="s")) if kind == "datetime" and np.isfinite(value) else value
+    return date_text(value, "s") if kind == "datetime" and np.isfinite(value) else value
 
 
 def _tail_error(real: dict[object, np.ndarray], other: dict[object, np.ndarray]) -> float:

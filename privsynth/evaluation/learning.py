@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
 from privsynth.evaluation.binning import is_class_like
-from privsynth.evaluation.space import Space
+from privsynth.evaluation.space import Space, stacked
 from privsynth.evaluation.utility import (
     OPTIMISTIC,
     _capped,
@@ -143,7 +143,7 @@ _Set = tuple[pd.DataFrame, FloatArray]
 def _combined(sets: dict[str, _Set], rng: np.random.Generator) -> dict[str, _Set]:
     """Return real and synthetic rows together, the larger of the two cut to the size of the smaller, and halves."""
     (left, y_left), (right, y_right) = sets["real"], sets["synthetic"]
-    found = {"real + synthetic": (pd.concat([left, right], ignore_index=True), np.concatenate([y_left, y_right]))}
+    found = {"real + synthetic": (stacked([left, right], like=left), np.concatenate([y_left, y_right]))}
     smaller = min(len(y_left), len(y_right))
     for name, (x, y) in sets.items():
         if len(y) > smaller * (1 + _ALIKE):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from privsynth.evaluation.text import render_text
+from privsynth.evaluation.text import NOT_PRIVATE, render_text
 from privsynth.report import render_html, write_html
 
 _COLUMNS = ["section", "block", "name", "value", "low", "high", "reference", "better", "level", "meaning", "worry"]
@@ -75,5 +75,24 @@ class Evaluation:
         return render_text(self.summary)
 
     def _repr_html_(self) -> str:
-        # The notebook's view of the same text; the full page is `to_html`.
-        return f"<pre>{html.escape(str(self))}</pre>"
+        # What a notebook shows: the headline as a table. The full page is `to_html`.
+        rows = []
+        for score in self.summary["scores"]:
+            low, high = (_shown(score[key]) for key in ("low", "high"))
+            cells = [
+                score["section"],
+                score["name"],
+                _shown(score["value"]),
+                f"{low} to {high}" if low and high else "",
+                _shown(score["reference"]),
+                score["level"] or "",
+            ]
+            words = html.escape(f"{score['meaning']} {score['worry']}", quote=True)
+            rows.append(f'<tr title="{words}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+        head = "".join(f"<th>{name}</th>" for name in ("section", "score", "value", "95 %", "reference", "level"))
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in [*self.summary["notes"], NOT_PRIVATE])
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{notes}"
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

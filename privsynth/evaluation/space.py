@@ -34,6 +34,30 @@ def at_most(frame: pd.DataFrame, n_rows: int, rng: np.random.Generator) -> pd.Da
     return frame.iloc[np.sort(rng.choice(len(frame), size=n_rows, replace=False))]
 
 
+def stacked(frames: Sequence[pd.DataFrame], *, like: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of several frames as one, in plain data types of the kinds of `like`.
+
+    pandas would choose a data type by the frames, and by whether a column is empty.
+    """
+    columns: dict[Hashable, Any] = {}
+    for name in like.columns:
+        kind = column_kind(like[name])
+        if kind in ("numeric", "datetime"):
+            numbers = np.concatenate([as_numbers(frame[name], kind) for frame in frames])
+            columns[name] = _dates(numbers) if kind == "datetime" else numbers
+        else:
+            columns[name] = np.concatenate([as_values(frame[name]) for frame in frames])
+    return pd.DataFrame(columns, columns=like.columns)
+
+
+def _dates(seconds: FloatArray) -> npt.NDArray[np.datetime64]:
+    """Turn seconds since 1970 back to dates, those that nanoseconds do not reach too."""
+    found = np.full(len(seconds), np.datetime64("NaT"), dtype="datetime64[us]")
+    present = np.isfinite(seconds)
+    found[present] = np.round(seconds[present] * 1e6).astype(np.int64).astype("datetime64[us]")
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class _Axis:
     """One column: knots of its ranks (or its quartiles, for open tails) if it is a number, else its levels."""

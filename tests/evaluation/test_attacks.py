@@ -90,6 +90,13 @@ def test_what_is_too_near_is_caught_though_no_row_is_equal():
         assert found[name].level == "bad", name
 
 
+def test_a_copier_is_caught_with_a_holdout_of_a_quarter():
+    real, holdout = draw(4 * N, 50), draw(N, 51)
+    found = attack_all(real, holdout, copied(real, seed=52))
+    assert {name: attack.level for name, attack in found.items()} == dict.fromkeys(NAMES, "bad")
+    assert found["Singling out, multivariate"].attack.value < 0.5  # three in four of the rows are not looked at
+
+
 def test_copies_among_many_fresh_rows_are_counted():
     real, holdout = tables()
     found = attack_all(real, holdout, copied(real, seed=4, share=0.1))

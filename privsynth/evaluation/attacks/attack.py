@@ -39,6 +39,8 @@ class Attack:
     more : tuple of Score
         Further figures.
     notes : tuple of str
+    control_is_guessing : bool
+        Whether an attack that leaks nothing is no better than guessing, as for membership: then it is not too weak.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Attack:
     worry: str
     more: tuple[Score, ...] = ()
     notes: tuple[str, ...] = ()
+    control_is_guessing: bool = False
 
     @property
     def p_value(self) -> float:
@@ -108,7 +111,9 @@ class Attack:
         return self._risk_score(), *self.more
 
     def _is_weak(self) -> bool:
-        return self.attack.trials > 0 and chance_of_excess(self.attack, self.baseline) > _WEAK
+        if self.control_is_guessing or not self.attack.trials:
+            return False
+        return chance_of_excess(self.attack, self.baseline) > _WEAK
 
     def _side(self, name: str, rate: Rate) -> Score:
         what = {

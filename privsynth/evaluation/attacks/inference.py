@@ -1,6 +1,6 @@
 """Attribute inference: what a person keeps secret is read off the synthetic row that is nearest in all else.
 
-A secret counts as found if the category is the same, or the number lies in the same one of the real column's 20
+A secret counts as found if the category is the same, or the number lies in the same one of the targets' 20
 quantile cells. The baseline guesses the value that is most frequent in the synthetic table.
 """
 
@@ -15,7 +15,7 @@ from privsynth.evaluation.attacks.attack import Attack
 from privsynth.evaluation.binning import level_codes
 from privsynth.evaluation.intervals import Rate
 from privsynth.evaluation.score import Score
-from privsynth.evaluation.space import Space, at_most, neighbours
+from privsynth.evaluation.space import Space, at_most, neighbours, stacked
 
 
 def attribute_inference(
@@ -73,7 +73,7 @@ def _infer(
     order = rng.permutation(len(synthetic))  # of equally near rows any
     released = synthetic.iloc[order]
     points = space.points(released)
-    both = pd.concat([target[secret] for target in targets])
+    both = stacked(targets, like=targets[0])[secret]
     truth, guesses, _ = level_codes(both, released[secret])
     nearest = neighbours(np.vstack([space.points(target) for target in targets]), points, 1)[1][:, 0]
     success = guesses[nearest] == truth

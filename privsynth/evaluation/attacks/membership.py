@@ -19,7 +19,7 @@ import pandas as pd
 from privsynth.evaluation.attacks.attack import Attack
 from privsynth.evaluation.intervals import Rate, auc, bootstrap_interval, wilson_interval
 from privsynth.evaluation.score import Score
-from privsynth.evaluation.space import Space, at_most, distances
+from privsynth.evaluation.space import Space, at_most, distances, stacked
 
 _ETA = 1e-3  # far below the distance of rows that are not copies
 _FALSE_ALARMS = 0.01
@@ -50,7 +50,7 @@ def membership_inference(
     """
     n = min(len(members), len(outsiders))
     members, outsiders = at_most(members, n, rng), at_most(outsiders, n, rng)
-    space = Space.fit(pd.concat([synthetic[members.columns], reference[members.columns]]), like=members)
+    space = Space.fit(stacked([synthetic, reference], like=members), like=members)
     targets = np.vstack([space.points(members), space.points(outsiders)])
     near = [distances(targets, space.points(frame), 1)[:, 0] for frame in (reference, synthetic)]
     scores = np.log(near[0] + _ETA) - np.log(near[1] + _ETA)
@@ -68,6 +68,7 @@ def membership_inference(
         "Worry when the attack lies above the control: the synthetic rows crowd around those that were learned.",
         more=(_auc_score(scores[:n], scores[n:], rng), _tail_score(scores[:n], scores[n:])),
         notes=(f"{n} learned and {n} other rows; {len(synthetic)} synthetic and {len(reference)} reference rows.",),
+        control_is_guessing=True,
     )
 
 
