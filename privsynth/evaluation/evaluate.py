@@ -69,7 +69,7 @@ def evaluate(
         Its declared rules are checked; the report shows the certificate and the learning curve of a synthesizer.
     fit_sample : callable, optional
         ``fit_sample(frame)`` fits to a frame and returns synthetic rows. Adds an attack with shadow models on the rows
-        most at risk, of 24 fits.
+        most at risk, of 32 fits.
     sections : sequence of str
         Which of "fidelity", "utility", "privacy" and "fairness" to compute. The headline of fidelity always is.
     random_state : int, Generator or None

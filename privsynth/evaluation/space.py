@@ -47,7 +47,7 @@ def stacked(frames: Sequence[pd.DataFrame], *, like: pd.DataFrame) -> pd.DataFra
             columns[name] = _dates(numbers) if kind == "datetime" else numbers
         else:
             columns[name] = np.concatenate([as_values(frame[name]) for frame in frames])
-    return pd.DataFrame(columns, columns=like.columns)
+    return pd.DataFrame(columns, columns=like.columns, index=range(sum(map(len, frames))))
 
 
 def _dates(seconds: FloatArray) -> npt.NDArray[np.datetime64]:

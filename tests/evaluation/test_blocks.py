@@ -149,5 +149,5 @@ def test_shadow_models_run_on_request():
         return draw(50, len(calls))
 
     found = evaluate(draw(120, 0), draw(120, 1), holdout=draw(120, 2), fit_sample=fit_sample, sections=["privacy"])
-    assert len(calls) == 24
+    assert len(calls) == 32
     assert "Membership of vulnerable rows" in found.scores

@@ -37,11 +37,12 @@ def test_what_gives_outliers_away_is_caught(fit_sample):
     found = attack(fit_sample)
     assert found.level == "bad"
     assert found.attack.value > 0.75
-    assert found.control.interval[0] < 0.5 < found.control.interval[1] + 0.05
+    least, most = (binom.isf(chance, found.control.trials, 0.5) for chance in (1 - 1e-6, 1e-6))
+    assert least <= found.control.hits <= most
 
 
 def test_what_looks_at_no_row_is_not_called_a_leak():
-    """A verdict is false once in 1000 times, or somewhat more often; the test itself errs once in a million."""
+    """A verdict is false once in 1000 times; the test itself errs once in a million."""
     found = [attack(blind(1000 * seed), seed) for seed in range(12)]
     assert sum(one.p_value < 0.05 for one in found) <= binom.isf(1e-6, len(found), 0.05)
     rights = sum(one.attack.hits for one in found)
@@ -59,8 +60,8 @@ def test_every_fit_lacks_some_targets_and_holds_all_other_rows():
 
     attack(fit_sample, fits=8, targets=10)
     assert len(sizes) == 8
-    assert sum(sizes) == 8 * len(REAL) - 8 * 10 // 2
-    assert min(sizes) >= len(REAL) - 10
+    assert sum(sizes[:4]) == 4 * len(REAL) - 4 * 10 // 2  # in the fits that are learned from: half of the targets
+    assert len(REAL) - 10 <= min(sizes) <= max(sizes) <= len(REAL)
 
 
 def test_the_most_vulnerable_row_is_the_odd_one():
