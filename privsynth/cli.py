@@ -148,6 +148,7 @@ Next:
   open {report_path}
   privsynth inspect {model_path}
   privsynth sample {model_path} --rows 500 --where "is_fraud=True" --where "amount>1000" --output frauds.csv
+  privsynth pack {model_path} {sample_path} --output {output / "release"}
   privsynth fit YOUR_TABLE.csv --target YOUR_LABEL --output model.privsynth"""
     )
 
@@ -339,19 +340,21 @@ def inspect(
         check_output(html, model, endings=(".html",))
     if model.is_dir():
         checked = check(model)
-        certificate, columns = checked.certificate, f"{checked}\n\n"
+        certificate, told = checked.certificate, str(checked)
     elif model.suffix.lower() == ".json":
-        certificate, columns = read_certificate(model), ""
+        certificate = read_certificate(model)
+        told = str(certificate)
     else:
         loaded = load(model)
-        certificate, columns = loaded.certificate_, f"{columns_text(loaded)}\n\n"
+        certificate = loaded.certificate_
+        told = f"{columns_text(loaded)}\n\n{certificate}"
     certificate.verify()
     if html is not None:
         write_text(html, render_certificate(certificate.to_dict(), source=model.name))
     if as_json:
         typer.echo(json.dumps(certificate.to_dict(), indent=2))
         return
-    typer.echo(f"{columns}{certificate}\n")
+    typer.echo(f"{told}\n")
     if math.isfinite(certificate.epsilon):
         again = f"epsilon={certificate.recompute():.4g} at delta={certificate.delta:.2g}"
         typer.echo(f"Verified: the listed events, composed anew, cost {again}.")

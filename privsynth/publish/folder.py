@@ -28,8 +28,15 @@ from privsynth.tables import write_table
 
 FORMAT = "privsynth.release/1"
 DATASHEET = "datasheet.json"
-FILES = ("synthetic.csv", "synthetic.parquet", "report.html", "certificate.json", "certificate.html", "dictionary.json",
-         "README.md")  # fmt: skip
+FILES = (
+    "synthetic.csv",
+    "synthetic.parquet",
+    "publishable.html",
+    "certificate.json",
+    "certificate.html",
+    "dictionary.json",
+    "README.md",
+)
 
 
 def pack(
@@ -80,7 +87,7 @@ def pack(
     certificate = model.certificate_.to_dict()
     columns = data_dictionary(model)
     texts = {
-        "report.html": render_publishable(summary, title=title, date=date),
+        "publishable.html": render_publishable(summary, title=title, date=date),
         "certificate.json": json.dumps(certificate, indent=2),
         "certificate.html": render_certificate(certificate, source=title),
         "dictionary.json": json.dumps({"format": "privsynth.dictionary/1", "columns": columns}, indent=2),

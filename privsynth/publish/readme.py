@@ -28,7 +28,7 @@ learned from about {model["learned_from_about"]:,} real rows under differential 
 
 {fidelity}
 
-These are distances from the model's own noisy releases, beyond what noise explains; 0 is best. `report.html` has
+These are distances from the model's own noisy releases, beyond what noise explains; 0 is best. `publishable.html` has
 them by column and pair.
 
 ## Use it for

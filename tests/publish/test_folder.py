@@ -139,7 +139,7 @@ def linked(out):
 CHANGES = {
     "one sign of the table": (lambda out: edit(out / "synthetic.csv", "Ulm", "Uln"), "csv was changed or damaged"),
     "a row more": (lambda out: edit(out / "synthetic.csv", "\n", "\nx\n"), "synthetic.csv was changed or damaged"),
-    "the page": (lambda out: (out / "report.html").write_text(""), "report.html was changed or damaged"),
+    "the page": (lambda out: (out / "publishable.html").write_text(""), "publishable.html was changed or damaged"),
     "a file gone": (lambda out: (out / "README.md").unlink(), "README.md is missing"),
     "a file more": (lambda out: (out / "real.csv").write_text("x"), "real.csv is not listed"),
     "a folder more": (lambda out: (out / "more").mkdir(), "more is not listed"),
