@@ -17,6 +17,7 @@ from privsynth._checks import parameter_error
 from privsynth._random import as_generator
 from privsynth._version import __version__
 from privsynth.errors import DataError
+from privsynth.evaluation.attacks.copies import identifier_block
 from privsynth.evaluation.attacks.section import FEWEST_HOLDOUT, NO_HOLDOUT, privacy_section
 from privsynth.evaluation.attacks.shadow import FitSample
 from privsynth.evaluation.binning import as_values, column_kind, is_class_like
@@ -128,6 +129,8 @@ def evaluate(
                 pairing.real, pairing.synthetic, held, target=target, fit_sample=fit_sample, rng=streams["privacy"]
             )
             scores += found
+        identified = identifier_block(real, synthetic, identifiers)
+        blocks["privacy"] += [] if identified is None else [identified]
     if "fairness" in sections:
         blocks["fairness"] = fairness_blocks(pairing, split_by, learning, streams["fairness"])
     return Evaluation(

@@ -62,6 +62,10 @@ def test_identifiers_are_left_out_with_a_note():
     summary = evaluate(REAL.assign(key=ids), REAL.assign(key="x")).summary
     assert "key" not in summary["pairs"]["names"]
     assert any("key" in note for note in summary["notes"])
+    (told,) = summary["sections"]["privacy"][-1]["scores"]
+    assert (told["name"], told["value"]) == ("Identifiers repeated: key", 0.0)
+    leaked = evaluate(REAL.assign(key=ids), REAL.assign(key=ids[:250] * 2), sections=["privacy"]).summary
+    assert leaked["sections"]["privacy"][-1]["scores"][0]["value"] == 0.5
     with pytest.raises(DataError, match="Every column of the real table is an identifier"):
         evaluate(pd.DataFrame({"key": ids}), pd.DataFrame({"key": ids}))
 

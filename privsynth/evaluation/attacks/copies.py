@@ -6,7 +6,7 @@ against that of holdout rows. Rows are compared by 64-bit hashes: two different 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import pandas as pd
 from privsynth.evaluation.attacks.attack import Attack
 from privsynth.evaluation.binning import Kind, as_numbers, as_values, column_kind, quantile_cuts
 from privsynth.evaluation.intervals import Rate, bootstrap_interval
-from privsynth.evaluation.score import Score
+from privsynth.evaluation.score import Block, Score
 from privsynth.evaluation.space import Space, distances
 
 _CELLS = 20
@@ -120,6 +120,38 @@ def _nearly_in(rows: list[Hashes], released: list[Hashes]) -> npt.NDArray[np.boo
         open_ = np.flatnonzero(~found)
         found[open_] = np.isin(without[0][open_], without[1])
     return found
+
+
+def identifier_block(real: pd.DataFrame, synthetic: pd.DataFrame, names: Sequence[Hashable]) -> Block | None:
+    """Count identifiers of the real table among those of the synthetic one; None without identifiers."""
+    scores = []
+    for name in names:
+        known = pd.Series(as_values(real[name]), dtype=object).dropna()
+        found = known.isin(pd.Series(as_values(synthetic[name]), dtype=object).dropna())
+        rate = Rate.of(found.to_numpy(dtype=bool))
+        low, high = rate.interval
+        scores.append(
+            Score(
+                f"Identifiers repeated: {name}",
+                rate.value,
+                0.0,
+                "lower",
+                meaning="Share of the real identifiers that some synthetic row has.",
+                low=low,
+                high=high,
+                worry="Worry about any, unless both tables use running numbers: then numbers meet and mean nothing.",
+                section="privacy",
+            )
+        )
+    if not scores:
+        return None
+    return Block(
+        "Identifiers",
+        "Whether identifiers of the real table, such as account numbers, turn up in the synthetic one.",
+        "Worry about any that are not running numbers: they lead straight to a person.",
+        tuple(scores),
+        notes=("Identifiers are left out of all other comparisons. No level: chance cannot be told from harm here.",),
+    )
 
 
 def distance_scores(
