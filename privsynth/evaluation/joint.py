@@ -62,16 +62,23 @@ def _numbers(real: pd.Series, synthetic: pd.Series) -> Coding:
         found = np.minimum(np.searchsorted(cuts, values, side="left"), n_cells - 1)
         return np.where(np.isnan(values), n_cells, found)
 
-    ends = [_shown(cut, kind) for cut in cuts]
-    labels = (
-        [f"up to {ends[0]}", *(f"to {end}" for end in ends[1:-1]), f"over {ends[-2]}"] if len(ends) > 1 else ["any"]
-    )
+    labels = [_name(place, cuts, kind) for place in range(len(cuts))] or ["any"]
     return labels, codes(left), codes(right)
+
+
+def _name(place: int, cuts: np.ndarray, kind: str) -> str:
+    """Return what a cell is called: it ends with its cut, and a spike is a cell of its own."""
+    end = _shown(cuts[place], kind)
+    if place == 0:
+        return f"up to {end}"
+    if cuts[place - 1] == np.nextafter(cuts[place], -np.inf):
+        return end
+    return f"over {_shown(cuts[place - 1], kind)}" if place == len(cuts) - 1 else f"to {end}"
 
 
 def _shown(value: float, kind: str) -> str:
     if kind == "datetime":
-        return pd.Timestamp(value, unit="s").strftime("%Y-%m-%d")
+        return str(np.datetime64(int(value), "s").astype("datetime64[D]"))  # of any year
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
 
 

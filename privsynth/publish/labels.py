@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from privsynth.transforms.columns import OTHER, ColumnTransform, DiscreteColumn, NumericColumn
 
@@ -58,5 +57,5 @@ def shown_number(column: NumericColumn, units: float) -> str:
     """Return a number or time, given in grid units or steps, as text."""
     value = float(column.cells.from_grid(np.array([units]))[0])
     if column.number_dtype.startswith("datetime64"):
-        return str(pd.Timestamp(value * column.step, unit="s").floor("s"))
+        return str(np.datetime64(int(value * column.step), "s")).replace("T", " ")  # of any year
     return f"{value:.6g}"
