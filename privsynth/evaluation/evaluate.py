@@ -17,7 +17,7 @@ from privsynth._checks import parameter_error
 from privsynth._random import as_generator
 from privsynth._version import __version__
 from privsynth.errors import DataError
-from privsynth.evaluation.attacks.copies import identifier_block
+from privsynth.evaluation.attacks.copies import identifier_blocks
 from privsynth.evaluation.attacks.section import FEWEST_HOLDOUT, NO_HOLDOUT, privacy_section
 from privsynth.evaluation.attacks.shadow import FitSample
 from privsynth.evaluation.binning import as_values, column_kind, is_class_like
@@ -32,6 +32,7 @@ from privsynth.evaluation.result import Evaluation
 from privsynth.evaluation.score import SECTIONS, Block
 from privsynth.evaluation.usefulness import Usefulness
 
+_HEADLINE = ("Detection ROC AUC", "Coverage", "Rule violations")  # of fidelity, beside what is always computed
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "sdmetrics")
 
 
@@ -112,25 +113,24 @@ def evaluate(
     if "fidelity" in sections:
         blocks["fidelity"] = fidelity_blocks(pairing, overview, split_by, model, streams["fidelity"])
         scores += [s for block in blocks["fidelity"] for s in block.scores if s.name in _HEADLINE]
-    learning, utility = None, None
-    if target is not None and ("utility" in sections or "fairness" in sections):
+    learning = utility = None
+    if target is not None and not {"utility", "fairness"}.isdisjoint(sections):
         learning = learn_all(pairing.real, pairing.synthetic, target=target, holdout=held, rng=streams["models"])
+        notes += learning.notes
     if learning is not None and "utility" in sections:
         usefulness = Usefulness(learning, streams["utility"])
         headline = usefulness.headline()
-        scores += headline
         utility, blocks["utility"] = usefulness.to_utility(headline), usefulness.blocks(headline)
-        notes += list(learning.notes)
+        scores += headline
     if "privacy" in sections:
-        if held is None or len(held) < FEWEST_HOLDOUT:
-            notes.append(NO_HOLDOUT)
-        else:
-            found, blocks["privacy"] = privacy_section(
+        if held is not None and len(held) >= FEWEST_HOLDOUT:
+            headline, blocks["privacy"] = privacy_section(
                 pairing.real, pairing.synthetic, held, target=target, fit_sample=fit_sample, rng=streams["privacy"]
             )
-            scores += found
-        identified = identifier_block(real, synthetic, identifiers)
-        blocks["privacy"] += [] if identified is None else [identified]
+            scores += headline
+        else:
+            notes.append(NO_HOLDOUT)
+        blocks["privacy"] += identifier_blocks(real, synthetic, identifiers)
     if "fairness" in sections:
         blocks["fairness"] = fairness_blocks(pairing, split_by, learning, streams["fairness"])
     return Evaluation(
@@ -147,9 +147,6 @@ def evaluate(
             "notes": notes,
         }
     )
-
-
-_HEADLINE = ("Detection ROC AUC", "Coverage", "Rule violations")
 
 
 def _check_tables(real: Any, synthetic: Any, holdout: Any) -> None:

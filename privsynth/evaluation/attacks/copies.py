@@ -122,8 +122,8 @@ def _nearly_in(rows: list[Hashes], released: list[Hashes]) -> npt.NDArray[np.boo
     return found
 
 
-def identifier_block(real: pd.DataFrame, synthetic: pd.DataFrame, names: Sequence[Hashable]) -> Block | None:
-    """Count identifiers of the real table among those of the synthetic one; None without identifiers."""
+def identifier_blocks(real: pd.DataFrame, synthetic: pd.DataFrame, names: Sequence[Hashable]) -> list[Block]:
+    """Count identifiers of the real table among those of the synthetic one: a block, or none without identifiers."""
     scores = []
     for name in names:
         known = pd.Series(as_values(real[name]), dtype=object).dropna()
@@ -144,14 +144,15 @@ def identifier_block(real: pd.DataFrame, synthetic: pd.DataFrame, names: Sequenc
             )
         )
     if not scores:
-        return None
-    return Block(
+        return []
+    block = Block(
         "Identifiers",
         "Whether identifiers of the real table, such as account numbers, turn up in the synthetic one.",
         "Worry about any that are not running numbers: they lead straight to a person.",
         tuple(scores),
         notes=("Identifiers are left out of all other comparisons. No level: chance cannot be told from harm here.",),
     )
+    return [block]
 
 
 def distance_scores(
