@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from privsynth.evaluation.intervals import grouped_error, jackknife_interval
 from privsynth.evaluation.space import at_most
-
-Statistic = Callable[[pd.DataFrame, pd.DataFrame], float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +56,6 @@ class Pairing:
         """Return a note if `at_most` leaves rows out, else nothing."""
         largest = max(len(self.real), len(self.synthetic), len(self.right))
         return f"On at most {n_rows:,} rows of each table, drawn at random." if largest > n_rows else ""
-
-    def measured(
-        self, statistic: Statistic, rng: np.random.Generator, *, low: float = 0.0, high: float = float("inf")
-    ) -> tuple[float, float | None, float | None, float]:
-        """Return the statistic of synthetic against real with its 95 % interval, and the reference."""
-        value = statistic(self.real, self.synthetic)
-        error = grouped_error(
-            lambda a, b: statistic(self.real.iloc[a], self.synthetic.iloc[b]), len(self.real), len(self.synthetic), rng
-        )
-        return value, *jackknife_interval(value, error, low=low, high=high), statistic(self.left, self.right)
 
 
 def notes_of(*notes: str) -> tuple[str, ...]:
