@@ -5,7 +5,8 @@ the standard deviation
 
     sd = sqrt((s / n)^2 + q (1 - q) / m),    q = x / n cut to [0, 1]
 
-if the model is as near to the private table as can be told.  *Distance* is the root mean square of differences in
+at most, if the model is as near to the private table as can be told; rows that are not drawn one by one, but spread
+evenly over the model, have less of the second part, so that a little less can be seen than there is.  *Distance* is the root mean square of differences in
 units of sd: 1 is what noise and sampling make by themselves.  *TVD* is half the sum of absolute differences, and
 half the sum of sd * sqrt(2/pi) is what noise and sampling alone make of it: what is above that can be seen.
 """
