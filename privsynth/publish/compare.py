@@ -6,7 +6,8 @@ the standard deviation
     sd = sqrt((s / n)^2 + q (1 - q) / m),    q = x / n cut to [0, 1]
 
 at most, if the model is as near to the private table as can be told; rows that are not drawn one by one, but spread
-evenly over the model, have less of the second part, so that a little less can be seen than there is.  *Distance* is the root mean square of differences in
+evenly over the model, have less of the second part, so that a little less can be seen than there is.
+*Distance* is the root mean square of differences in
 units of sd: 1 is what noise and sampling make by themselves.  *TVD* is half the sum of absolute differences, and
 half the sum of sd * sqrt(2/pi) is what noise and sampling alone make of it: what is above that can be seen.
 """
@@ -26,8 +27,10 @@ from privsynth.publish.foreign import foreign_columns
 from privsynth.publish.labels import cell_labels, display_order
 from privsynth.synthesizers.ctgan import CTGAN
 from privsynth.tables import as_frame, to_native, to_text_names
+from privsynth.training.measure import Pair
 from privsynth.training.releases import Counts
 from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.layout import Layout
 from privsynth.transforms.reshape import Reshape
 
 _GOOD, _BAD = 0.02, 0.08  # of rows, beyond noise
@@ -71,9 +74,8 @@ def compare(model: CTGAN, table: pd.DataFrame) -> dict[str, Any]:
     codes = encoded(model, table)
     n_rows = _rows_released(model)
     columns = _columns(model, codes, n_rows)
-    pairs = [
-        *_pairs(model, codes, n_rows, "condition_pairs"), *_pairs(model, codes, n_rows, "pairs")
-    ] if model.releases_ is not None else []  # fmt: skip
+    kept = [] if model.releases_ is None else list(model.releases_.tables)
+    pairs = [pair for name in kept for pair in _pairs(model, codes, n_rows, name)]
     pairs.sort(key=lambda pair: -pair["beyond"])
     return {
         "format": "privsynth.publishable/1",
@@ -148,8 +150,10 @@ def _pairs(model: CTGAN, codes: IntArray, n_rows: int, name: str) -> Iterator[di
         return
     layout, columns = model.encoder_.layout, model.encoder_.columns
     split = model.releases_.split if counts.n_classes > 1 else None
+    blocks = counts.blocks(layout) if counts.pairs else _with_class(counts, layout, split)
+    split = split if counts.pairs else None
     classes = np.zeros(len(codes), dtype=np.int64) if split is None else codes[:, split]
-    for (i, j), block in counts.blocks(layout):
+    for (i, j), block in blocks:
         size = block.shape
         flat = (classes * size[1] + codes[:, i]) * size[2] + codes[:, j]
         shares = np.bincount(flat, minlength=block.size) / len(codes)
@@ -168,6 +172,15 @@ def _pairs(model: CTGAN, codes: IntArray, n_rows: int, name: str) -> Iterator[di
             "worst": {"cell": ", ".join(where), "released": float(block.ravel()[worst] / n_rows),
                       "synthetic": float(shares[worst])},
         }  # fmt: skip
+
+
+def _with_class(counts: Counts, layout: Layout, split: int | None) -> Iterator[tuple[Pair, FloatArray]]:
+    """Yield columns by class as pairs with the column of the classes."""
+    if split is not None:
+        table = counts.values.reshape(counts.n_classes, layout.width)
+        for j, span in enumerate(layout.spans):
+            if j != split:
+                yield (split, j), table[None, :, span.slice]
 
 
 def _distances(released: FloatArray, synthetic: FloatArray, noise: float, n_synthetic: int) -> dict[str, float]:

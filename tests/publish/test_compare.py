@@ -35,6 +35,9 @@ def test_a_broken_relation_shows_in_pairs_only(model, synthetic):
     by = [pair for pair in broken["pairs"]["all"] if "plan" in (pair["a"], pair["b"])]
     assert max(pair["beyond"] for pair in by) > 0.2
     assert "kind = " in by[0]["worst"]["cell"]
+    [target] = [pair for pair in broken["pairs"]["all"] if {pair["a"], pair["b"]} == {"kind", "plan"}]
+    assert target["by"] is None
+    assert target["beyond"] > 0.2
 
 
 def test_distance_is_one_where_noise_and_sampling_are_all(model):
