@@ -50,6 +50,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
+	$(BIN)/python benchmarks/evaluate.py
 	$(BIN)/python benchmarks/high_cardinality.py
 	$(BIN)/python benchmarks/mutated_bundles.py
 	$(BIN)/python benchmarks/augment.py

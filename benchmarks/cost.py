@@ -38,12 +38,12 @@ CONDITIONS: dict[str, Any] = {
 FRAMES = {f"a frame of {' and '.join(names)}": names for names in (["channel", "country"], ["is_fraud", "amount"])}
 
 
-def transactions(n_rows: int, n_columns: int) -> pd.DataFrame:
+def transactions(n_rows: int, n_columns: int, random_state: int = 0) -> pd.DataFrame:
     """Simulate payments: the twelve columns of `make_transactions` and three that go with them."""
     from privsynth.datasets import make_transactions
 
-    frame = make_transactions(n_rows, random_state=0)
-    rng = np.random.default_rng(1)
+    frame = make_transactions(n_rows, random_state=random_state)
+    rng = np.random.default_rng(random_state + 1)
     category = pd.factorize(frame["merchant_category"], sort=True)[0]
     shop = rng.zipf(1.5, n_rows) % 200
     frame.insert(

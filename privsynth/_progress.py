@@ -9,6 +9,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+_FIGURES = {"loss": "loss {:.3f} of noise", "fakes told": "fakes told {:.0%}"}
+
 
 class ProgressBar:
     """Shows ``(phase, done, total, figures)`` reports as one bar a phase.
@@ -53,7 +55,7 @@ class ProgressBar:
         if self._bars is None or (time.monotonic() - self._last < 0.1 and done < total):
             return
         self._last = time.monotonic()
-        text = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        text = "  ".join(_FIGURES.get(name, f"{name} {{:.3f}}").format(value) for name, value in figures.items())
         if phase not in self._tasks:
             self._tasks[phase] = self._bars.add_task(phase, total=total, figures="")
         self._bars.update(self._tasks[phase], completed=done, total=total, figures=text)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The command ``privsynth``: demo, fit, sample, evaluate, inspect, audit.
+"""The command ``privsynth``: demo, fit, sample, evaluate, pack, inspect, audit.
 
 Whatever is wrong with the input is told in one line on standard error, with exit code 2; outputs are checked
 before anything is read or spent, and written whole or not at all.
@@ -18,6 +18,7 @@ import typer
 from privsynth._audit_command import audit_command
 from privsynth._dates import align_dates, parse_declared
 from privsynth._files import check_output, write_report, write_text
+from privsynth._pack_command import pack_command
 from privsynth._shell import (
     Commands,
     check_budget,
@@ -34,6 +35,8 @@ from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
 from privsynth.errors import DataError
 from privsynth.evaluation import evaluate
+from privsynth.evaluation.score import SECTIONS
+from privsynth.publish import check
 from privsynth.report import render_certificate
 from privsynth.schema import Continuous, Datetime, Schema
 from privsynth.synthesizers import CTGAN, load
@@ -127,7 +130,7 @@ def demo(
     typer.echo(f"2/4  learned {len(real):,} of them under epsilon={epsilon:g}")
     synthetic = model.sample(len(real), random_state=random_state)
     typer.echo(f"3/4  sampled {len(synthetic):,} synthetic rows; now comparing")
-    evaluation = evaluate(real, synthetic, holdout=holdout, target="is_fraud", random_state=random_state)
+    evaluation = evaluate(real, synthetic, holdout=holdout, target="is_fraud", model=model, random_state=random_state)
     write_table(table, table_path)
     write_text(schema_path, _DEMO_SCHEMA.to_json())
     model.save(model_path)
@@ -145,6 +148,7 @@ Next:
   open {report_path}
   privsynth inspect {model_path}
   privsynth sample {model_path} --rows 500 --where "is_fraud=True" --where "amount>1000" --output frauds.csv
+  privsynth pack {model_path} {sample_path} --output {output / "release"}
   privsynth fit YOUR_TABLE.csv --target YOUR_LABEL --output model.privsynth"""
     )
 
@@ -274,24 +278,38 @@ def evaluate_command(
         typer.Option(metavar="FILE", help="Real rows that were not learned: they make the comparison honest."),
     ] = None,
     target: Target = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Split results by the values of this column; may be repeated."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="The model: its rules are checked, its certificate is shown."),
+    ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="fidelity, utility, privacy or fairness; may be repeated. Default: all."),
+    ] = None,
     random_state: Annotated[int, typer.Option(metavar="N", min=0, help="Seed, an integer >= 0.")] = 0,
 ) -> None:
     """Compare synthetic rows with real ones.
 
     \b
     Example:  privsynth evaluate train.csv synthetic.csv --output report.html
-                  --holdout test.csv --target diabetes
+                  --holdout test.csv --target diabetes --model model.privsynth
 
-    Prints the scores and writes a report. With --target, models that predict it are learned from synthetic and
-    from real rows, and tested on the holdout. The report reads the real table and is outside the privacy
-    guarantee: keep it to yourself.
+    Prints the scores and writes a report: fidelity; with --target, models that predict it, learned from synthetic
+    and from real rows and tested on the holdout; with --holdout, attacks; groups. The report reads the real table
+    and is outside the privacy guarantee: keep it to yourself. What may be published is made by privsynth pack.
     """
-    check_output(output, real, synthetic, holdout, endings=(".html", ".json"))
+    check_output(output, real, synthetic, holdout, model, endings=(".html", ".json"))
+    loaded = None if model is None else load(model)
     tables = [read_table(path) for path in (real, synthetic, holdout) if path is not None]
     align_dates(tables)
     evaluation = evaluate(
-        *tables[:2], holdout=tables[2] if holdout is not None else None, target=target, random_state=random_state
-    )
+        *tables[:2], holdout=tables[2] if holdout is not None else None, target=target, conditions=condition or None,
+        model=loaded, sections=tuple(section or SECTIONS), random_state=random_state,
+    )  # fmt: skip
     write_report(evaluation, output, title=f"{synthetic.name} against {real.name}")
     typer.echo(f"{evaluation}\n\nThe report is {output}.")
 
@@ -299,36 +317,44 @@ def evaluate_command(
 @app.command()
 def inspect(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model, or the certificate of one that came alone, as .json.")
+        Path,
+        typer.Argument(metavar="MODEL", help="A model, a release folder, or a certificate alone, as .json."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the certificate as a page to print, .html.")
     ] = None,
 ) -> None:
-    """Show a model's columns and certificate.
+    """Show a model's columns and certificate, or verify a release folder.
 
     \b
     Example:  privsynth inspect model.privsynth --html certificate.html
+              privsynth inspect release
               privsynth inspect certificate.json
 
     The certificate lists every touch of the private rows; its epsilon is recomputed from that list, and a
-    model whose claim does not hold is refused with exit code 2.
+    model whose claim does not hold is refused with exit code 2. So is a folder that `privsynth pack` wrote and
+    somebody changed.
     """
     if html is not None:
         check_output(html, model, endings=(".html",))
-    if model.suffix.lower() == ".json":
-        certificate, columns = read_certificate(model), ""
+    if model.is_dir():
+        checked = check(model)
+        certificate, told = checked.certificate, str(checked)
+    elif model.suffix.lower() == ".json":
+        certificate = read_certificate(model)
+        told = str(certificate)
     else:
         loaded = load(model)
-        certificate, columns = loaded.certificate_, f"{columns_text(loaded)}\n\n"
+        certificate = loaded.certificate_
+        told = f"{columns_text(loaded)}\n\n{certificate}"
     certificate.verify()
     if html is not None:
         write_text(html, render_certificate(certificate.to_dict(), source=model.name))
     if as_json:
         typer.echo(json.dumps(certificate.to_dict(), indent=2))
         return
-    typer.echo(f"{columns}{certificate}\n")
+    typer.echo(f"{told}\n")
     if math.isfinite(certificate.epsilon):
         again = f"epsilon={certificate.recompute():.4g} at delta={certificate.delta:.2g}"
         typer.echo(f"Verified: the listed events, composed anew, cost {again}.")
@@ -336,4 +362,5 @@ def inspect(
         typer.echo(f"The page is {html}.")
 
 
+app.command("pack")(pack_command)
 app.command("audit")(audit_command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
@@ -181,8 +181,14 @@ def nested_columns(frame: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, *, as_text: Collection[str] = ()) -> pd.DataFrame:
     """Read a CSV (``.csv``, ``.csv.gz``, ...) or Parquet (``.parquet``, ``.pq``) file.
+
+    Parameters
+    ----------
+    path : path
+    as_text : collection of str
+        Columns of a CSV file in which "01" stays text.
 
     Raises
     ------
@@ -199,7 +205,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
             raise DataError(f"{path.name} is neither .csv nor .parquet. Rename or convert it.")
         if path.suffix.lower() == ".csv" and _has_nul(path):
             raise DataError(f"{path} cannot be read as CSV: it holds binary data. Check that it is a CSV table.")
-        frame = pd.read_csv(path, low_memory=False)
+        frame = pd.read_csv(path, low_memory=False, dtype=dict.fromkeys(as_text, str))
         header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].dropna()
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: permission denied. Mend its permissions.") from error

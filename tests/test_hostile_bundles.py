@@ -101,6 +101,16 @@ FOUND = {
     "an event cheaper than its noise": lambda t: charge(t, "1-way counts")["event"].update(mu=1e-3),
     "noise that the counts do not have": lambda t: charge(t, "1-way counts").update(scale=1e6, sensitivity=1e6),
     "counts of less noise": lambda t: t["encoder"]["one_way"].update(scale=0.0),
+    "pairs of less noise": lambda t: t["model"]["releases"]["pairs"].update(scale=1e-3),
+    "pairs of columns that are none": lambda t: t["model"]["releases"]["pairs"]["pairs"][0].__setitem__(1, 99),
+    "a pair twice": lambda t: t["model"]["releases"]["pairs"]["pairs"].__setitem__(
+        1, t["model"]["releases"]["pairs"]["pairs"][0]
+    ),
+    "releases of an unknown kind": lambda t: t["model"]["releases"].update(rows=t["model"]["releases"]["pairs"]),
+    "pairs of a million classes": lambda t: t["model"]["releases"]["pairs"].update(classes=10**6),
+    "more pairs kept than released": lambda t: t["model"]["releases"]["pairs"].update(of=0),
+    "an alarm of a megabyte": lambda t: t["model"]["training"].update(alarms=["x" * 10**6]),
+    "a stage of a billion steps": lambda t: t["model"]["training"].update(stages=[["x", 10**9]]),
     "persons that the schema does not name": doubled_person,
     "a column twice": lambda t: t["encoder"]["columns"].append(t["encoder"]["columns"][0]),
     "levels of a number": lambda t: t["schema"]["columns"].update(when={"kind": "categorical"}),
@@ -168,7 +178,8 @@ def test_a_certificate_with_made_up_numbers_is_not_seen(bundles, tmp_path):
             for key in set(entry["event"]) - {"kind"}:
                 entry["event"][key] /= 10
             entry["scale"] *= 10
-        tree["encoder"]["one_way"]["scale"] *= 10
+        for kept in (tree["encoder"]["one_way"], *tree["model"]["releases"].values()):
+            kept["scale"] *= 10
         tree["certificate"]["epsilon"] /= 9
 
     path = tmp_path / "model.psz"

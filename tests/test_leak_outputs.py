@@ -70,6 +70,9 @@ COMMANDS = [
     (2, ["sample", "model", "-n", 10, "-o", "none.csv", "--where", "kind is missing"]),
     (0, ["inspect", "model"]),
     (0, ["inspect", "model", "--json"]),
+    (0, ["pack", "model", "sample.csv", "-o", "release"]),
+    (0, ["inspect", "release"]),
+    (2, ["pack", "model", "private/data.csv", "-o", "x"]),  # by mistake
 ]
 
 
@@ -128,8 +131,9 @@ def test_no_command_says_or_logs_a_value(session):
 def test_no_file_of_a_session_holds_a_value(session):
     folder, _, _ = session
     names = {path.name for path in folder.iterdir()} - {"ledger.json.lock"}  # the lock is taken away on some systems
-    assert names == {"private", "model", "ledger.json", "sample.csv", "sample.parquet"}
-    assert leaking_files(folder) == {}
+    assert names == {"private", "model", "ledger.json", "sample.csv", "sample.parquet", "release"}
+    assert leaking_files(folder) == leaking_files(folder / "release") == {}
+    assert len(list((folder / "release").iterdir())) == 7
     assert leaking_files(folder / "private")["data.csv"] == TEXTS  # the twin: the search finds what there is
 
 

@@ -12,13 +12,13 @@ import privsynth
 
 ROOT = Path(privsynth.__file__).parent
 FLOORS = [  # on each floor the flats: parts that may see each other (without circles) but no other flat
-    ["errors _checks _random _progress _version bundle"],
+    ["errors _checks _random _progress _version bundle callbacks"],
     ["schema schema_json schema_html kinds rules _formula _reading _rule_check tables datasets", "privacy"],
     ["transforms"],
     ["training nets"],
+    ["report"],  # it renders plain dicts and knows neither of the two above
     ["synthesizers", "evaluation"],
-    ["report"],
-    ["cli _shell _audit_command _files _dates _where testing augment audit __main__"],
+    ["cli _shell _audit_command _pack_command _files _dates _where testing augment audit publish __main__"],
 ]
 PLACE = {
     part: (number, flat) for number, flats in enumerate(FLOORS) for flat in flats for part in flat.split()
@@ -37,7 +37,8 @@ DOORS = {
     "cryptography": ("privacy._keystream",),
     "rich": ("_progress", "cli"),
     "jinja2": ("report",),
-    "typer": ("cli", "_shell", "_audit_command"),
+    "typer": ("cli", "_shell", "_audit_command", "_pack_command"),
+    "torch.utils.tensorboard": ("callbacks",),
     "faker": ("transforms.fakes",),
     "filelock": ("privacy._ledger_file",),
 }

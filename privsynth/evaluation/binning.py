@@ -12,6 +12,7 @@ The cuts come from the *real* column alone and the same code means the same cell
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -87,6 +88,15 @@ def _seconds(dates: pd.Series) -> np.ndarray:
     return np.where(micros.isna(), np.nan, micros.astype("int64").to_numpy() / 1e6)
 
 
+def date_text(seconds: float, unit: Literal["D", "m", "s"] = "D") -> str:
+    """Write seconds since 1970 as a date, to the day, the minute or the second; years far off too.
+
+    >>> date_text(253402214400.0), date_text(60.0, "m")
+    ('9999-12-31', '1970-01-01 00:01')
+    """
+    return str(np.datetime_as_string(np.datetime64(int(np.floor(seconds)), "s"), unit=unit)).replace("T", " ")
+
+
 def _other_kind(column: pd.Series, kind: Kind) -> DataError:
     remedy = "pd.to_datetime" if kind == "datetime" else "pd.to_numeric"
     return DataError(
@@ -158,18 +168,32 @@ def level_codes(real: pd.Series, other: pd.Series, *, bins: int = 20) -> tuple[n
     >>> level_codes(pd.Series(["a", "b", None]), pd.Series(["b", "z"]))
     (array([0, 1, 3]), array([1, 2]), 4)
     """
+    (codes, other_codes), n_levels = codes_of(real, [real, other], bins=bins)
+    return codes, other_codes, n_levels
+
+
+def codes_of(real: pd.Series, columns: Sequence[pd.Series], *, bins: int = 20) -> tuple[list[np.ndarray], int]:
+    """Code a column of several tables by the cells of `real`; see `level_codes`."""
     kind = column_kind(real)
     if kind in ("numeric", "datetime"):
-        numbers, other_numbers = as_numbers(real, kind), as_numbers(other, kind)
+        numbers = as_numbers(real, kind)
         cuts = quantile_cuts(numbers, bins)
         low = np.nanmin(numbers) if len(cuts) else np.nan
-        return _digitize(numbers, cuts, low), _digitize(other_numbers, cuts, low), len(cuts) + 2
+        given = [numbers if column is real else as_numbers(column, kind) for column in columns]
+        return [_digitize(values, cuts, low) for values in given], len(cuts) + 2
     codes, levels = pd.factorize(as_values(real))
     unseen, missing = len(levels), len(levels) + 1
-    other_values = as_values(other)
-    found = pd.Index(levels, dtype=object).get_indexer(pd.Index(other_values, dtype=object))
-    other_codes = np.where(pd.isna(other_values), missing, np.where(found < 0, unseen, found))
-    return np.where(codes < 0, missing, codes).astype(np.int64), other_codes.astype(np.int64), missing + 1
+    index, found = pd.Index(levels, dtype=object), []
+    for column in columns:
+        if column is not real:
+            # Every distinct value is looked up once.
+            own, distinct = pd.factorize(as_values(column))
+            place = index.get_indexer(pd.Index(distinct, dtype=object))
+            place = np.append(np.where(place < 0, unseen, place), missing)
+            found.append(place[own].astype(np.int64))
+        else:
+            found.append(np.where(codes < 0, missing, codes).astype(np.int64))
+    return found, missing + 1
 
 
 def _digitize(values: np.ndarray, cuts: np.ndarray, low: float) -> np.ndarray:

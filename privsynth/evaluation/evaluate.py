@@ -1,4 +1,4 @@
-"""Compare a synthetic table with the real one: fidelity and utility, as one plain dict.
+"""Compare a synthetic table with the real one: fidelity, utility, privacy and fairness, as one plain dict.
 
 The result reads the real table, so it is for the data holder and *outside* the differential-privacy
 guarantee: do not publish it beside the synthetic table. `privsynth.report` renders the dict as HTML.
@@ -6,10 +6,8 @@ guarantee: do not publish it beside the synthetic table. `privsynth.report` rend
 
 from __future__ import annotations
 
-import dataclasses
-import html
 import importlib.metadata
-import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,56 +17,23 @@ from privsynth._checks import parameter_error
 from privsynth._random import as_generator
 from privsynth._version import __version__
 from privsynth.errors import DataError
-from privsynth.evaluation.binning import as_values, column_kind
-from privsynth.evaluation.fidelity import MarginalTVD, marginal_tvd
-from privsynth.evaluation.marginals import column_marginal
-from privsynth.evaluation.quality import Quality, sdmetrics_quality
-from privsynth.evaluation.score import Score
-from privsynth.evaluation.text import render_text
-from privsynth.evaluation.utility import Utility, train_synthetic_test_real
+from privsynth.evaluation.attacks.copies import identifier_blocks
+from privsynth.evaluation.attacks.section import FEWEST_HOLDOUT, NO_HOLDOUT, privacy_section
+from privsynth.evaluation.attacks.shadow import FitSample
+from privsynth.evaluation.binning import as_values, column_kind, is_class_like
+from privsynth.evaluation.fairness import fairness_blocks
+from privsynth.evaluation.joint import with_joint_shares
+from privsynth.evaluation.learning import learn_all
+from privsynth.evaluation.of_model import facts_of
+from privsynth.evaluation.overview import Overview, fidelity_blocks
+from privsynth.evaluation.pairing import Pairing
+from privsynth.evaluation.quality import Quality
+from privsynth.evaluation.result import Evaluation
+from privsynth.evaluation.score import SECTIONS, Block
+from privsynth.evaluation.usefulness import Usefulness
 
+_HEADLINE = ("Detection ROC AUC", "Coverage", "Rule violations")  # of fidelity, beside what is always computed
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "sdmetrics")
-_N_WORST = 10
-_NOTHING = MarginalTVD(1, {})
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found.
-
-    Parameters
-    ----------
-    summary : dict
-        JSON-able, with the keys ``scores`` (list of `Score` dicts), ``utility`` (dict or None), ``columns``
-        (list of dicts, the worst first), ``pairs`` (``names``, the matrix ``tvd``, ``worst``), ``run``
-        (rows, seed, versions) and ``notes``. Shares, distances and scores are in [0, 1].
-
-    Notes
-    -----
-    ``privsynth.report.write_html(evaluation.summary, path)`` makes a page of it.
-    """
-
-    summary: dict[str, Any]
-
-    @property
-    def scores(self) -> dict[str, float | None]:
-        """The headline scores by name."""
-        return {score["name"]: score["value"] for score in self.summary["scores"]}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a copy of the summary that is safe to change."""
-        return json.loads(self.to_json())
-
-    def to_json(self) -> str:
-        """Return the summary as JSON text."""
-        return json.dumps(self.summary, indent=2, allow_nan=False)
-
-    def __str__(self) -> str:
-        return render_text(self.summary)
-
-    def _repr_html_(self) -> str:
-        # The notebook's view of the same text; the full page is `privsynth.report.write_html`.
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def evaluate(
@@ -77,6 +42,10 @@ def evaluate(
     *,
     holdout: pd.DataFrame | None = None,
     target: Any = None,
+    conditions: Sequence[Any] | None = None,
+    model: Any = None,
+    fit_sample: FitSample | None = None,
+    sections: Sequence[str] = SECTIONS,
     random_state: Any = 0,
 ) -> Evaluation:
     """Compare a synthetic table with the real table it was learned from.
@@ -89,23 +58,36 @@ def evaluate(
         The same columns in any order.
     holdout : DataFrame of shape (n_holdout, n_columns), optional
         Real rows that the synthesizer has *not* seen. They give every score its reference (what real rows
-        get) and make the utility test honest. Without: two random halves of `real` for the reference of the
-        distances, and a random 20 % of it for utility, which is then optimistic.
+        get), make the utility test honest, and are the control of the attacks. Without: two random halves of
+        `real` for the reference of the distances, a random 20 % of it for utility, which is then optimistic, and no
+        attacks.
     target : column name, optional
-        Adds utility: models that predict this column, learned from synthetic and from real rows.
+        Adds utility: models that predict this column, learned from synthetic and from real rows. And it is a
+        secret of attribute inference, and the outcome of fairness.
+    conditions : sequence of column names, optional
+        Columns by whose values results are split: fidelity within each value, and the groups of fairness. By
+        default the target, if it has classes.
+    model : fitted synthesizer or Schema, optional
+        Its declared rules are checked; the report shows the certificate and the learning curve of a synthesizer.
+    fit_sample : callable, optional
+        ``fit_sample(frame)`` fits to a frame and returns synthetic rows. Adds an attack with shadow models on the rows
+        most at risk, of 32 fits.
+    sections : sequence of str
+        Which of "fidelity", "utility", "privacy" and "fairness" to compute. The headline of fidelity always is.
     random_state : int, Generator or None
         Seed of splits, subsamples and models.
 
     Returns
     -------
     Evaluation
+        Not private: all of it reads the real table.
 
     Raises
     ------
     DataError
         If the tables cannot be compared: other columns, other kinds of columns, no rows.
     ParameterError
-        If `target` is no column.
+        If `target` or a condition is no column.
 
     Examples
     --------
@@ -114,33 +96,60 @@ def evaluate(
     >>> evaluation.scores["1-way TVD"], evaluation.scores["Quality"]
     (0.0, 1.0)
     """
-    _check_tables(real, synthetic, holdout, target)
+    _check_tables(real, synthetic, holdout)
+    split_by = _check_names(real, target, conditions, sections)
     rng = as_generator(random_state, "evaluate")
-    identifiers = [name for name in real.columns if name != target and _is_identifier(real[name])]
+    identifiers = [name for name in real.columns if name not in (target, *split_by) and _is_identifier(real[name])]
     columns = [name for name in real.columns if name not in identifiers]
     if not columns:
         raise DataError("Every column of the real table is an identifier (all values distinct): nothing to compare.")
-    left, right = real[columns], synthetic[columns]
     held = None if holdout is None else holdout[columns]
-    found, reference = _compare(left, right, rng), _reference(left, held, rng)
-    utility = None
-    if target is not None:
-        utility = train_synthetic_test_real(left, right, target=target, holdout=held, random_state=rng)
-    scores = _headline(found, reference, utility, held is not None)
+    # A generator a part: what is computed must not depend on what else is asked for.
+    streams = dict(zip(("pairs", *SECTIONS, "models"), rng.spawn(len(SECTIONS) + 2), strict=True))
+    pairing = Pairing.of(real[columns], synthetic, held, streams["pairs"])
+    overview = Overview.of(pairing, streams["pairs"])
+    scores, blocks = overview.headline(), {section: list[Block]() for section in SECTIONS}
+    notes = _notes(identifiers, overview.quality)
+    if "fidelity" in sections:
+        blocks["fidelity"] = fidelity_blocks(pairing, overview, split_by, model, streams["fidelity"])
+        scores += [s for block in blocks["fidelity"] for s in block.scores if s.name in _HEADLINE]
+    learning = utility = None
+    if target is not None and not {"utility", "fairness"}.isdisjoint(sections):
+        learning = learn_all(pairing.real, pairing.synthetic, target=target, holdout=held, rng=streams["models"])
+        notes += learning.notes
+    if learning is not None and "utility" in sections:
+        usefulness = Usefulness(learning, streams["utility"])
+        headline = usefulness.headline()
+        utility, blocks["utility"] = usefulness.to_utility(headline), usefulness.blocks(headline)
+        scores += headline
+    if "privacy" in sections:
+        if held is not None and len(held) >= FEWEST_HOLDOUT:
+            headline, blocks["privacy"] = privacy_section(
+                pairing.real, pairing.synthetic, held, target=target, fit_sample=fit_sample, rng=streams["privacy"]
+            )
+            scores += headline
+        else:
+            notes.append(NO_HOLDOUT)
+        blocks["privacy"] += identifier_blocks(real, synthetic, identifiers)
+    if "fairness" in sections:
+        blocks["fairness"] = fairness_blocks(pairing, split_by, learning, streams["fairness"])
     return Evaluation(
         {
-            "format": "privsynth.evaluation/1",
+            "format": "privsynth.evaluation/2",
+            "reads_real": True,
             "scores": [score.to_dict() for score in scores],
+            "sections": {section: [block.to_dict() for block in blocks[section]] for section in SECTIONS},
             "utility": None if utility is None else utility.to_dict(),
-            "columns": _columns(left, right, found, reference),
-            "pairs": _pairs(columns, found),
+            "columns": overview.columns(pairing),
+            "pairs": with_joint_shares(overview.pairs(), pairing.real, pairing.synthetic),
+            "model": facts_of(model),
             "run": _run(real, synthetic, holdout, random_state),
-            "notes": _notes(identifiers, found.quality, utility),
+            "notes": notes,
         }
     )
 
 
-def _check_tables(real: Any, synthetic: Any, holdout: Any, target: Any) -> None:
+def _check_tables(real: Any, synthetic: Any, holdout: Any) -> None:
     tables = {"real": real, "synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
     for name, table in tables.items():
         if not isinstance(table, pd.DataFrame):
@@ -157,9 +166,23 @@ def _check_tables(real: Any, synthetic: Any, holdout: Any, target: Any) -> None:
                 f"The {name} table must have the columns of the real table. "
                 f"Missing: {missing}. Extra: {extra}. Rename or drop columns so that they agree."
             )
+
+
+def _check_names(real: pd.DataFrame, target: Any, conditions: Any, sections: Any) -> list[Any]:
+    """Check what is named, and return the conditions."""
+    wanted = "a column of the real table: " + ", ".join(map(str, real.columns))
     if target is not None and target not in real.columns:
-        wanted = "None or a column of the real table: " + ", ".join(map(str, real.columns))
-        raise parameter_error("evaluate", "target", wanted, target)
+        raise parameter_error("evaluate", "target", f"None or {wanted}", target)
+    if isinstance(conditions, str) or not isinstance(conditions, (Sequence, type(None))):
+        raise parameter_error("evaluate", "conditions", "a list of columns", conditions)
+    for name in conditions or ():
+        if name not in real.columns:
+            raise parameter_error("evaluate", "conditions", f"a list, each {wanted}", name)
+    if isinstance(sections, str) or not set(sections) <= set(SECTIONS):
+        raise parameter_error("evaluate", "sections", "a list of some of " + ", ".join(SECTIONS), sections)
+    if conditions is None:
+        return [target] if target is not None and is_class_like(real[target]) else []
+    return list(dict.fromkeys(conditions))
 
 
 def _is_identifier(column: pd.Series) -> bool:
@@ -168,120 +191,6 @@ def _is_identifier(column: pd.Series) -> bool:
         return False
     present = pd.Series(as_values(column), dtype=object).dropna()
     return bool(present.nunique() >= 0.95 * max(len(present), 1) > 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fidelity:
-    one: MarginalTVD
-    two: MarginalTVD
-    quality: Quality
-
-
-def _compare(real: pd.DataFrame, other: pd.DataFrame, rng: np.random.Generator) -> _Fidelity:
-    return _Fidelity(
-        one=marginal_tvd(real, other, order=1),
-        two=marginal_tvd(real, other, order=2),
-        quality=sdmetrics_quality(real, other, random_state=rng),
-    )
-
-
-def _reference(real: pd.DataFrame, holdout: pd.DataFrame | None, rng: np.random.Generator) -> _Fidelity | None:
-    """Compare two sets of real rows: what new rows from the real population would get."""
-    if holdout is not None:
-        return _compare(real, holdout, rng)
-    if len(real) < 2:
-        return None
-    order = rng.permutation(len(real))
-    half = len(real) // 2
-    return _compare(real.iloc[order[:half]], real.iloc[order[half:]], rng)
-
-
-def _headline(found: _Fidelity, reference: _Fidelity | None, utility: Utility | None, has_holdout: bool) -> list[Score]:
-    halves = "Reference: one random half of the real table to the other."
-    note = "Reference: the holdout." if has_holdout else halves
-    best = reference or _Fidelity(_NOTHING, _NOTHING, Quality(None, None, None, {}, {}))
-    scores = [
-        Score(
-            "Quality",
-            found.quality.overall,
-            best.quality.overall,
-            note=f"{note} {found.quality.note}".strip(),
-            meaning="SDMetrics: mean of the next two. 1 is best.",
-        ),
-        Score(
-            "Column Shapes",
-            found.quality.column_shapes,
-            best.quality.column_shapes,
-            note=note,
-            meaning="Does each column alone have the right distribution? 1 is the same.",
-        ),
-        Score(
-            "Column Pair Trends",
-            found.quality.pair_trends,
-            best.quality.pair_trends,
-            note=note,
-            meaning="Do pairs of columns hang together as in the real table? 1 is the same.",
-        ),
-        Score(
-            "1-way TVD",
-            found.one.mean,
-            best.one.mean,
-            "lower",
-            note,
-            "Share of rows to move to another cell until a column agrees, mean over columns: 0 is best.",
-        ),
-        Score(
-            "2-way TVD",
-            found.two.mean,
-            best.two.mean,
-            "lower",
-            note,
-            "The same for pairs of columns: it sees whether columns still belong together. 0 is best.",
-        ),
-    ]
-    if utility is not None:
-        scores += [_as_headline(score, utility.note) for score in utility.scores]
-    return scores
-
-
-def _as_headline(score: Score, note: str) -> Score:
-    return dataclasses.replace(
-        score, name=f"TSTR {score.name}", note=f"Reference: learned from real rows. {note}".strip()
-    )
-
-
-def _columns(
-    real: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    found: _Fidelity,
-    reference: _Fidelity | None,
-) -> list[dict[str, Any]]:
-    """Describe each column, the one that is furthest off first."""
-    return [
-        {
-            "name": str(name),
-            "kind": column_kind(real[name]),
-            "tvd": tvd,
-            "tvd_reference": None if reference is None else reference.one.values[(name,)],
-            "shape": found.quality.columns[name],
-            "missing_real": float(real[name].isna().mean()),
-            "missing_synthetic": float(synthetic[name].isna().mean()),
-            "marginal": column_marginal(real[name], synthetic[name]).to_dict(),
-        }
-        for (name,), tvd in found.one.worst(len(found.one.values))
-    ]
-
-
-def _pairs(columns: list[Any], found: _Fidelity) -> dict[str, Any]:
-    place = {name: i for i, name in enumerate(columns)}
-    matrix = [[0.0] * len(columns) for _ in columns]
-    for (a, b), tvd in found.two.values.items():
-        matrix[place[a]][place[b]] = matrix[place[b]][place[a]] = tvd
-    worst = [
-        {"a": str(a), "b": str(b), "tvd": tvd, "trend": found.quality.pairs.get((a, b))}
-        for (a, b), tvd in found.two.worst(_N_WORST)
-    ]
-    return {"names": [str(name) for name in columns], "tvd": matrix, "worst": worst}
 
 
 def _run(real: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None, seed: Any) -> dict[str, Any]:
@@ -295,10 +204,9 @@ def _run(real: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | No
     }
 
 
-def _notes(identifiers: list[Any], quality: Quality, utility: Utility | None) -> list[str]:
+def _notes(identifiers: list[Any], quality: Quality) -> list[str]:
     notes = []
     if identifiers:
         names = ", ".join(map(str, identifiers))
         notes.append(f"Left out as identifiers (nearly every value is distinct): {names}.")
-    notes += [f"SDMetrics: {quality.note}"] if quality.note else []
-    return notes + ([utility.note] if utility is not None and utility.note else [])
+    return notes + ([f"SDMetrics: {quality.note}"] if quality.note else [])

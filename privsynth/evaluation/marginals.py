@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from privsynth.evaluation.binning import as_numbers, as_values, column_kind, is_class_like
+from privsynth.evaluation.binning import as_numbers, as_values, column_kind, date_text, is_class_like
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +129,8 @@ def _short(number: float) -> str:
 
 
 def _date_label(low: float, high: float) -> str:
-    form = "%Y-%m-%d" if high - low >= 86_400 else "%Y-%m-%d %H:%M"
-    return " to ".join(pd.Timestamp(second, unit="s").strftime(form) for second in (low, high))
+    unit: Literal["D", "m"] = "D" if high - low >= 86_400 else "m"
+    return " to ".join(date_text(second, unit) for second in (low, high))
 
 
 def _shares(

@@ -5,15 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+NOT_PRIVATE = "Made from the real table: for the data holder, not covered by the differential-privacy guarantee."
+
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+def _interval(score: dict[str, Any]) -> str:
+    low, high = score["low"], score["high"]
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _bad(summary: dict[str, Any]) -> list[str]:
+    """Name what is judged bad, in all sections, each once."""
+    found = {
+        score["name"]: f"{section}: {score['name']} ({block['title']})"
+        for section, blocks in summary["sections"].items()
+        for block in blocks
+        for score in block["scores"]
+        if score["level"] == "bad"
+    }
+    return ["Judged bad:\n" + "\n".join(f"  {text}" for text in found.values())] if found else []
+
+
 def render_text(summary: dict[str, Any]) -> str:
-    """Return scores, columns (the worst first) and notes as text."""
+    """Return scores, columns (the worst first), what is judged bad, and notes as text."""
     run = summary["run"]
-    scores = [(s["name"], _number(s["value"]), _number(s["reference"]), s["better"]) for s in summary["scores"]]
+    scores = [
+        (s["name"], _number(s["value"]), _interval(s), _number(s["reference"]), s["better"], s["level"] or "-")
+        for s in summary["scores"]
+    ]
     columns = [
         (
             c["name"],
@@ -26,10 +48,11 @@ def render_text(summary: dict[str, Any]) -> str:
     ]
     parts = [
         f"{run['rows_synthetic']} synthetic rows against {run['rows_real']} real rows, {run['n_columns']} columns",
-        _table(("score", "value", "reference", "better"), scores),
+        _table(("score", "value", "95 % interval", "reference", "better", "level"), scores),
         _table(("column (worst first)", "TVD", "shape", "missing real", "synthetic"), columns),
+        *_bad(summary),
         *summary["notes"],
-        "Made from the real table: for the data holder, not covered by the differential-privacy guarantee.",
+        NOT_PRIVATE,
     ]
     return "\n\n".join(parts)
 

@@ -27,11 +27,11 @@ from privsynth.errors import DataError
 from privsynth.evaluation.binning import as_numbers, as_values, column_kind, is_class_like
 from privsynth.evaluation.score import Score
 
-_OPTIMISTIC = (
+OPTIMISTIC = (
     "No holdout was given: tested on a random 20 % of the real table, which the generator has learned "
     "from, so the synthetic side is optimistic. Pass holdout=."
 )
-_MEANING = {
+MEANING = {
     "ROC AUC": "Chance that a row of the class is ranked above one outside it: 0.5 is guessing, 1 perfect.",
     "Average precision": "Mean precision over all recalls: guessing gets the share of the class, 1 perfect.",
     "R2": "Share of the variance of the target explained: 0 is guessing the mean, 1 is perfect.",
@@ -130,14 +130,17 @@ def train_synthetic_test_real(
         _capped(*_with_target(frame.drop(columns=target), y), max_rows, rng)
         for frame, y in ((synthetic, y_synthetic), (learn, y_learn))
     ]
-    notes = [_OPTIMISTIC] if holdout is None else []
+    notes = [OPTIMISTIC] if holdout is None else []
     notes += _row_notes(len(synthetic) - int(np.isfinite(y_synthetic).sum()), classes, train_sets[0][1])
     # One thread: the OpenMP threads of gradient boosting wait by spinning, and on a busy machine that makes
     # a fit of one second last minutes (measured: 0.9 s against 197 s with two threads on two busy cores).
     with threadpool_limits(limits=1, user_api="openmp"):
         tstr, trtr = (_fit_and_score(x, y, *x_test, classes, seed) for x, y in train_sets)
     rows = {"synthetic": len(train_sets[0][1]), "real": len(train_sets[1][1]), "test": len(y_test)}
-    scores = tuple(Score(name, tstr[name], trtr[name], meaning=_MEANING[name]) for name in tstr)
+    ranges: dict[str, tuple[float | None, float | None]] = {"R2": (None, 1.0)}
+    scores = tuple(
+        Score(name, tstr[name], trtr[name], meaning=MEANING[name], range=ranges.get(name, (0.0, 1.0))) for name in tstr
+    )
     return Utility(target, _task(classes), _positive(classes), scores, rows, " ".join(notes))
 
 

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from privsynth.privacy.certificate import Certificate
-from privsynth.report.html import environment
+from privsynth.report.environment import digits, environment
 
 _PARAMETERS = {"eta": "η", "count": "picks", "noise_multiplier": "σ", "sampling_rate": "q", "steps": "T"}
 _COSTS = {"epsilon": "ε", "mu": "μ", "delta": "δ"}
@@ -36,23 +36,25 @@ def render_certificate(certificate: dict[str, Any], *, source: str = "") -> str:
     PrivacyError
         If the listed events cost more than is stated: there is no page for a claim that does not hold.
     """
+    held = read_anew(certificate)
+    page = environment().get_template("certificate.html.j2")
+    return page.render(**held, source=source, sums=held["facts"]["composition"], digits=digits)
+
+
+def read_anew(certificate: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page shows of a certificate, made from its numbers only: ``facts``, ``rows`` and ``again``.
+
+    Raises
+    ------
+    PrivacyError
+        If the claim does not hold.
+    """
     read = Certificate.from_dict(certificate)
     read.verify()
     facts, again = read.to_dict(), read.recompute()
     otherwise = "composed numerically" if read.private else "not bounded"
     rows = [_row(charge, otherwise) for charge in facts["charges"]]
-    return (
-        environment()
-        .get_template("certificate.html.j2")
-        .render(
-            facts=facts,
-            source=source,
-            rows=rows,
-            sums=facts["composition"],
-            again=_digits(again) if math.isfinite(again) else None,
-            digits=_digits,
-        )
-    )
+    return {"facts": facts, "rows": rows, "again": digits(again) if math.isfinite(again) else None}
 
 
 def _row(charge: dict[str, Any], otherwise: str) -> dict[str, str]:
@@ -64,8 +66,8 @@ def _row(charge: dict[str, Any], otherwise: str) -> dict[str, str]:
         "label": charge["label"],
         "read": charge["read"],
         "mechanism": charge["mechanism"],
-        "sensitivity": _digits(charge["sensitivity"]) if ran else "",
-        "noise": _digits(charge["scale"]) if ran else "",
+        "sensitivity": digits(charge["sensitivity"]) if ran else "",
+        "noise": digits(charge["scale"]) if ran else "",
         "parameters": ", ".join(_equation(_PARAMETERS[name], value) for name, value in shown.items()),
         "cost": _equation(_COSTS[measure], cost) if measure else otherwise,
         "share": "" if share is None else f"{share:.1%}",
@@ -74,17 +76,4 @@ def _row(charge: dict[str, Any], otherwise: str) -> dict[str, str]:
 
 def _equation(name: str, value: float) -> str:
     """Return a name and its value, not to be broken at the end of a line."""
-    return f"{name} = {_digits(value)}".replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _digits(value: float) -> str:
-    """Return a number to five digits, small ones as powers of ten.
-
-    >>> _digits(0.0677559), _digits(1e-06), _digits(20)
-    ('0.067756', '1 × 10⁻⁶', '20')
-    """
-    text = f"{value:.5g}"
-    mantissa, power, exponent = text.partition("e")
-    if not power:
-        return text
-    return f"{mantissa} × 10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{name} = {digits(value)}".replace(" ", "\N{NO-BREAK SPACE}")

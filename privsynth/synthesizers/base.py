@@ -6,7 +6,7 @@ import contextlib
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from privsynth import bundle
 from privsynth._checks import check_int
 from privsynth._random import as_generator
+from privsynth.callbacks import Callback
 from privsynth.errors import (
     BundleError,
     ConditionError,
@@ -37,7 +38,8 @@ from privsynth.privacy.noise import NoiseSource, SecureNoise
 from privsynth.privacy.unit import Unit
 from privsynth.schema import Identifier, Schema, as_schema, resolve_schema
 from privsynth.synthesizers.sampling import Sampler
-from privsynth.synthesizers.stored import check_claim, check_columns
+from privsynth.synthesizers.stored import check_claim, check_columns, to_json_value
+from privsynth.synthesizers.watching import check_callbacks
 from privsynth.tables import as_frame, from_native, nested_columns, to_native, to_text_names
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.columns import ColumnTransform
@@ -74,10 +76,13 @@ class Synthesizer(BaseEstimator):
     delta: float | None
     schema: Any
     persons_: Persons | None
+    _callbacks: tuple[Callback, ...] = ()
     _noise_source: type[NoiseSource] = SecureNoise
     """Tests replace this by `NoNoise`, which makes every certificate say epsilon = infinity."""
 
-    def fit(self: Self, X: Any, y: Any = None, *, ledger: Ledger | None = None) -> Self:
+    def fit(
+        self: Self, X: Any, y: Any = None, *, ledger: Ledger | None = None, callbacks: Sequence[Callback] = ()
+    ) -> Self:
         """Learn a private table.
 
         Parameters
@@ -88,6 +93,8 @@ class Synthesizer(BaseEstimator):
             One more column, for scikit-learn pipelines.
         ledger : Ledger, optional
             The budget of the table, shared by several fits; without one the fit has a ledger of its own.
+        callbacks : sequence of Callback, optional
+            Are told of every step and checkpoint, and may end the training (`privsynth.callbacks`).
 
         Returns
         -------
@@ -101,6 +108,7 @@ class Synthesizer(BaseEstimator):
             When a parameter or the table is unusable; the message says what to change.
         """
         self._check_parameters()
+        check_callbacks(callbacks)
         budget = self._own_budget(ledger)
         ledger = Ledger(budget) if ledger is None else ledger
         asked = math.inf if budget.epsilon is None else budget.epsilon
@@ -125,6 +133,7 @@ class Synthesizer(BaseEstimator):
         unit = Unit(schema.privacy_unit).name
         entry = ledger.reserve(label, epsilon=asked, delta=budget.delta, unit=unit)
         self._forget()
+        self._callbacks = tuple(callbacks)
         try:
             cost = (asked, budget.delta)  # whatever it fails on may depend on rows: all is spent
             try:
@@ -143,6 +152,8 @@ class Synthesizer(BaseEstimator):
         except BaseException:
             self._forget()  # half a model would be one that no certificate or ledger speaks of
             raise
+        finally:
+            del self._callbacks
         return self
 
     def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
@@ -213,7 +224,7 @@ class Synthesizer(BaseEstimator):
             path,
             {
                 "class": type(self).__name__,
-                "parameters": {k: _jsonable(v) for k, v in parameters.items()},
+                "parameters": {k: to_json_value(v) for k, v in parameters.items()},
                 "declared_schema": None if schema is None else Schema(schema).to_json(),
                 "schema": self.schema_.to_json(),
                 "columns": self.columns_,
@@ -384,10 +395,3 @@ def _refuse_nested(frame: pd.DataFrame, schema: Schema) -> None:
             f"These cannot be learned: {listed}. Turn them into strings or numbers in columns of their own, drop "
             "them, or declare them Identifier() to have keys made up instead."
         )
-
-
-def _jsonable(value: Any) -> Any:
-    """Return a parameter as JSON can hold it: lists for tuples, Python numbers for numpy's."""
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value

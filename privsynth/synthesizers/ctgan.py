@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +24,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.rules import Formula
 from privsynth.schema import Identifier, Schema
 from privsynth.synthesizers.base import Synthesizer
+from privsynth.synthesizers.watching import monitor_of, warn_of
 from privsynth.training.choice import choose_model
 from privsynth.training.conditions import Pool
 from privsynth.training.history import History
@@ -34,6 +34,8 @@ from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
 from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan, weakness
 from privsynth.training.refine import refine
+from privsynth.training.releases import PREFIX, Releases
+from privsynth.training.threads import few_threads
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import fit_encoder, needs
 from privsynth.transforms.inspection import Question, inspect, questions
@@ -44,7 +46,6 @@ from privsynth.transforms.units import limit_rows
 
 MAX_CLASSES = 12
 _N_COMPONENTS = 1024
-_WIDE = 1000
 _MOST_PROBABILITIES = 1 << 22
 
 
@@ -101,9 +102,11 @@ class CTGAN(Synthesizer):
     schema_ : Schema
         All columns as they were taken.
     history_ : History
-        Measured loss by step; 1 is the noise floor.
+        Measured loss by step (1 is the noise floor), stages, and alarms.
     plan_ : Plan
         Which critics ran, and why.
+    releases_ : Releases or None
+        The noisy tables of pairs that were learned from; None without privacy.
     persons_ : Persons or None
         What was released of the persons, where the schema names a privacy unit.
 
@@ -207,6 +210,7 @@ class CTGAN(Synthesizer):
     ) -> dict[str, Any]:
         """Spend the budget: rows per person, row count, encoder, measured tables, DP-SGD, final choice."""
         rng = as_generator(self.random_state, "CTGAN")
+        dtypes = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
         frame, persons = limit_rows(frame, schema, budget, mechanisms)
         n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
         self._compare_delta(budget, n_rows, persons)
@@ -242,7 +246,8 @@ class CTGAN(Synthesizer):
         pool = Pool.draw(
             critic.class_shares, n_components=_N_COMPONENTS, embedding_dim=self.embedding_dim, generator=seeds
         )
-        with ProgressBar(self.verbose) as progress, _few_threads(encoder.layout.width):
+        with ProgressBar(self.verbose) as progress, few_threads(encoder.layout.width):
+            monitor = monitor_of(progress, self._callbacks, encoder, reshape, dtypes)
             trainer = Trainer(
                 generator.to(device),
                 pool.to(device),
@@ -250,18 +255,22 @@ class CTGAN(Synthesizer):
                 critic=critic,
                 settings=self._settings(plan, n_rows),
                 seed=torch_seed(rng),
-                progress=progress,
+                progress=monitor.on_step,
+                on_checkpoint=lambda stage, done: monitor.on_checkpoint(stage, done, trainer.mixture),
             )
             if plan.measured:
                 trainer.fit_measured()
-                refine(trainer, codes, plan, mechanisms, rng)
-            if plan.neural:
+                if not monitor.stopped:
+                    refine(trainer, codes, plan, mechanisms, rng)
+            if plan.neural and not monitor.stopped:
                 self._train_neural(trainer, codes, plan, mechanisms, rng)
+        warn_of(trainer, encoder.one_way)
         if budget.is_private:
             mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
         return {
             "schema_": schema, "persons_": persons, "encoder_": encoder, "plan_": plan, "history_": trainer.history,
             "generator_": generator.cpu(), "pool_": pool, "_split": split,
+            "releases_": Releases.of(measurements, encoder.layout) if mechanisms.private else None,
         }  # fmt: skip
 
     def _train_neural(
@@ -335,6 +344,9 @@ class CTGAN(Synthesizer):
 
     def _model_to_dict(self) -> tuple[dict[str, Any], bundle.Arrays]:
         tensors = {f"generator.{name}": value.numpy() for name, value in self.generator_.state_dict().items()}
+        history = self.history_.to_dict()
+        releases, counts = (None, {}) if self.releases_ is None else self.releases_.to_parts()
+        tensors |= counts
         tensors["latents"] = self.pool_.latents.numpy()
         tensors["classes"] = self.pool_.classes.numpy()
         model = {
@@ -343,7 +355,9 @@ class CTGAN(Synthesizer):
             "plan": {
                 k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in asdict(self.plan_).items()
             },
-            "history": self.history_.to_dict(),
+            "releases": releases,
+            "history": {name: history[name] for name in ("measured_loss", "fake_accuracy")},
+            "training": {name: history[name] for name in ("stages", "alarms")},
         }
         return model, tensors
 
@@ -356,7 +370,8 @@ class CTGAN(Synthesizer):
         if len(shares) != (1 if self._split is None else layout.spans[self._split].size) or (shares < 0).any():
             raise ValueError("shares of classes do not fit the layout")
         self.plan_ = Plan(**data["plan"])
-        self.history_ = History(**data["history"])
+        self.history_ = History.from_dict({**data["history"], **data.get("training", {})})
+        self.releases_ = Releases.from_parts(data.get("releases"), tensors, layout, self._split, self.certificate_)
         prefix = "generator."
         weights = {k[len(prefix) :]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(prefix)}
         widths = [self.embedding_dim + len(shares), *self.generator_dim, layout.width]
@@ -370,11 +385,12 @@ class CTGAN(Synthesizer):
             generator=torch.Generator().manual_seed(0),
         )
         generator.load_state_dict(weights)
+        n_weights = sum(t.size for name, t in tensors.items() if not name.startswith(PREFIX))
         classes, latents = torch.from_numpy(tensors["classes"]), torch.from_numpy(tensors["latents"])
         strange = (classes < 0).any() | (classes >= len(shares)).any()
         if latents.shape != (len(classes), self.embedding_dim) or bool(strange):
             raise ValueError("latents and classes do not fit each other")
-        if not 0 < len(classes) * layout.width <= _MOST_PROBABILITIES + 64 * sum(t.size for t in tensors.values()):
+        if not 0 < len(classes) * layout.width <= _MOST_PROBABILITIES + 64 * n_weights:
             raise ValueError("more components and cells than such weights are for")  # eight bytes each, several times
         self.generator_, self.pool_ = generator, Pool(latents, classes, shares)
 
@@ -382,18 +398,3 @@ class CTGAN(Synthesizer):
 def _listed(names: Any) -> list[Any]:
     """Return column names, numbers as text; nothing where `names` is no list: `_check_columns` refuses that."""
     return [str(name) if type(name) is int else name for name in names] if isinstance(names, (list, tuple)) else []
-
-
-@contextlib.contextmanager
-def _few_threads(width: int) -> Iterator[None]:
-    """Fit models of ordinary width on one thread; torch's setting is put back afterwards.
-
-    Their matrices are too small for threads to gain much, waiting for a busy core costs up to ten times the
-    fit, and one thread makes a fit's sums the same on every machine.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if width <= _WIDE else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -7,6 +7,9 @@ certificate with an event left out, or numbers that are all made up, is as consi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from privsynth.errors import PrivacyError
 from privsynth.kinds import Boolean, Categorical, Identifier, is_known_dtype
@@ -62,3 +65,10 @@ def check_claim(certificate: Certificate, schema: Schema, encoder: TableEncoder,
             f"The certificate lists {len(scales)} releases of {ONE_WAY} with noise {scales[:3]}, and the model holds "
             f"one with noise {encoder.one_way.scale:.4g}. Do not trust this model's claim."
         )
+
+
+def to_json_value(value: Any) -> Any:
+    """Return a parameter as JSON can hold it: lists for tuples, Python numbers for numpy's."""
+    if isinstance(value, (list, tuple)):
+        return [to_json_value(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -17,7 +17,7 @@ from privsynth.privacy.events import SubsampledGaussian
 from privsynth.privacy.noise import NoiseSource
 from privsynth.training.batches import poisson_batches
 from privsynth.training.conditions import Pool
-from privsynth.training.history import History, Progress
+from privsynth.training.history import History, OnCheckpoint, Progress, unwatched
 from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
 from privsynth.training.private import private_adam, private_step
@@ -73,6 +73,7 @@ class Trainer:
         settings: Settings,
         seed: int,
         progress: Progress,
+        on_checkpoint: OnCheckpoint = unwatched,
     ) -> None:
         self.generator = generator
         self.pool = pool
@@ -80,6 +81,7 @@ class Trainer:
         self.critic = critic
         self.settings = settings
         self.progress = progress
+        self.on_checkpoint = on_checkpoint
         self.history = History()
         self._split = critic.split
         self._seed = seed
@@ -127,9 +129,10 @@ class Trainer:
             optimizer.step()
             loss_now = float(loss.detach())
             self.history.measured_loss.append(loss_now)
-            self.progress(stage, step + 1, last, {"loss": loss_now})
-            if step + 1 == last:
-                return
+            if self.progress(stage, step + 1, last, {"loss": loss_now}) or step + 1 == last:
+                break
+        self.history.stages.append((stage, step + 1))
+        self.on_checkpoint(stage, step + 1)
 
     def fit_neural(
         self, codes: IntArray, event: SubsampledGaussian, noise: NoiseSource, *, private: bool, measured: bool
@@ -176,10 +179,14 @@ class Trainer:
             logits = private_step(discriminator, optimizer, real=real, fake=fake)
             self.history.fake_accuracy.append(float((logits < 0).float().mean()))
             weight = self._play(discriminator, player, weight, limit, measured)
-            if (step + 1) % max(1, event.steps // _CHECKPOINTS) == 0 or step + 1 == event.steps:
-                checkpoints.append(copy.deepcopy(self.generator.state_dict()))
             figures = {"fakes told": self.history.fake_accuracy[-1]}
-            self.progress("neural critic", step + 1, event.steps, figures)
+            stop = self.progress("neural critic", step + 1, event.steps, figures)
+            if stop or (step + 1) % max(1, event.steps // _CHECKPOINTS) == 0 or step + 1 == event.steps:
+                checkpoints.append(copy.deepcopy(self.generator.state_dict()))
+                stop = self.on_checkpoint("neural critic", step + 1) or stop
+            if stop:
+                break
+        self.history.stages.append(("neural critic", len(self.history.fake_accuracy)))
         return checkpoints
 
     def _play(

@@ -51,7 +51,7 @@ def slow_tvd(real: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...], bi
     return 0.5 * float((shares["real"] - shares["other"]).abs().sum())
 
 
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("bins", [3, 20])
 def test_agrees_with_the_slow_oracle(order, bins):
     real, other = mixed_frame(300, seed=0), mixed_frame(230, seed=5)
@@ -119,5 +119,20 @@ def test_errors_name_the_remedy():
         marginal_tvd(real, real.assign(d=["2024-01-01", "2024-01-02"]))
     with pytest.raises(DataError, match="0 synthetic rows"):
         marginal_tvd(real, real.iloc[:0])
-    with pytest.raises(ParameterError, match=r"order parameter of marginal_tvd must be one of 1, 2. Got 3"):
-        marginal_tvd(real, real, order=3)
+    with pytest.raises(ParameterError, match=r"order parameter of marginal_tvd must be one of 1, 2, 3. Got 4"):
+        marginal_tvd(real, real, order=4)
+
+
+def test_the_standard_error_is_that_of_repeated_draws():
+    """The jackknife of one pair of tables against the spread over many pairs; within a factor of 2 (seeded)."""
+    n = 300
+
+    def distances(seed, groups=0):
+        rng = np.random.default_rng(seed)
+        frames = [pd.DataFrame({"a": rng.choice(list("xyz"), n, p=p)}) for p in ([0.5, 0.3, 0.2], [0.3, 0.3, 0.4])]
+        coded = fidelity.Coded.of(frames[0], frames)
+        return fidelity.coded_tvd(coded, [(0,)], groups=groups)
+
+    spread = np.std([distances(seed).mean for seed in range(200)])
+    errors = [distances(seed, groups=10).error for seed in range(20)]
+    assert 0.5 * spread < np.mean(errors) < 2 * spread

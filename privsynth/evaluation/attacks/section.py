@@ -1,0 +1,89 @@
+"""All attacks on one synthetic table, and what of it goes into the headline."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from privsynth.evaluation.attacks.attack import Attack
+from privsynth.evaluation.attacks.copies import copies, distance_scores
+from privsynth.evaluation.attacks.inference import attribute_inference
+from privsynth.evaluation.attacks.linkability import linkability
+from privsynth.evaluation.attacks.membership import membership_inference
+from privsynth.evaluation.attacks.shadow import FitSample, shadow_membership
+from privsynth.evaluation.attacks.singling_out import singling_out
+from privsynth.evaluation.score import Block, Score
+from privsynth.evaluation.space import at_most
+
+_TARGETS = 1_000
+_MAX_SYNTHETIC = 100_000
+_MAX_REFERENCE = 20_000
+_N_SECRETS = 5
+FEWEST_HOLDOUT = 20
+NO_HOLDOUT = (
+    f"No attacks: they need a control, rows that were not learned. Pass a holdout of at least {FEWEST_HOLDOUT} rows."
+)
+
+
+def privacy_section(
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    holdout: pd.DataFrame,
+    *,
+    target: Hashable | None,
+    fit_sample: FitSample | None,
+    rng: np.random.Generator,
+) -> tuple[list[Score], list[Block]]:
+    """Attack the rows behind a synthetic table.
+
+    Parameters
+    ----------
+    real, synthetic, holdout : DataFrames
+        With the same columns.
+    target : column name, optional
+        The first secret of attribute inference; four other columns are drawn at random.
+    fit_sample : callable, optional
+        Adds shadow models; see `shadow_membership`.
+
+    Returns
+    -------
+    headline, blocks : lists
+    """
+    columns = list(real.columns)
+    synthetic, holdout = synthetic[columns], holdout[columns]
+    released = at_most(synthetic, _MAX_SYNTHETIC, rng)
+    members, outsiders = at_most(real, _TARGETS, rng), at_most(holdout, _TARGETS, rng)
+    order, half = rng.permutation(len(holdout)), len(holdout) // 2
+    reference = holdout.iloc[order[half : half + _MAX_REFERENCE]]
+    others = [name for name in columns if name != target]
+    n_others = min(_N_SECRETS - (target is not None), len(others))
+    secrets = ([] if target is None else [target]) + [
+        others[i] for i in sorted(rng.choice(len(others), size=n_others, replace=False))
+    ]
+    with threadpool_limits(limits=1):
+        found: list[Attack | None] = [
+            membership_inference(members, holdout.iloc[order[:half]], released, reference, rng=rng),
+            *singling_out(real, holdout, synthetic, rng=rng),
+            linkability(members, outsiders, released, rng=rng),
+            attribute_inference(members, outsiders, released, secrets=secrets, rng=rng),
+            *copies(real, holdout, synthetic, rng=rng),
+        ]
+        aids, aid_notes = distance_scores(members, outsiders, released, rng=rng)
+    if fit_sample is not None:
+        found.insert(1, shadow_membership(real, holdout, fit_sample=fit_sample, rng=rng))
+    attacks = [attack for attack in found if attack is not None]
+    blocks = [attack.block() for attack in attacks]
+    blocks.append(
+        Block(
+            "Distances (debugging aids)",
+            "How near synthetic rows come to learned rows, and to rows that were not learned.",
+            "Look closer when learned rows are clearly nearer. Equal distances are no proof of privacy: these figures "
+            "miss leaks of single rows. Judge by the attacks, and by the certificate.",
+            aids,
+            notes=aid_notes,
+        )
+    )
+    return [attack.score() for attack in attacks if attack.level is not None], blocks

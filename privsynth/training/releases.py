@@ -1,0 +1,153 @@
+"""The noisy tables of a fit, kept with the model: what a synthetic table can be compared with at no cost.
+
+All of it was released through a mechanism, so it may be kept, shown and compared with (post-processing).  1-way
+counts are the encoder's; here are the columns by class and the pairs, the smallest first where all would be too many.
+Without privacy nothing is kept: exact tables are no releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from privsynth.errors import PrivacyError
+from privsynth.privacy.certificate import Certificate
+from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, Measurements, Pair, PairTable
+from privsynth.transforms.cells import FloatArray
+from privsynth.transforms.layout import Layout
+
+MOST_CELLS = 1 << 18  # a megabyte
+PREFIX = "releases."
+_LABELS = {"condition_pairs": (CONDITION_PAIRS, CLASS_COLUMNS), "pairs": (PAIRS,), "class_columns": (CLASS_COLUMNS,)}
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Released counts of some pairs, or of every column, by class.
+
+    Parameters
+    ----------
+    pairs : list of (int, int)
+        Positions of columns; empty for counts of single columns.
+    values : ndarray
+        Blocks (n_classes, size of the first, size of the second), one after the other and flat; for single columns
+        (n_classes, width), flat.
+    scale : float
+        Standard deviation of the noise in each.
+    n_classes : int
+    n_measured : int
+        How many pairs were released; more than are kept where they would take too much room.
+    """
+
+    pairs: list[Pair]
+    values: FloatArray
+    scale: float
+    n_classes: int
+    n_measured: int = 0
+
+    def blocks(self, layout: Layout) -> Iterator[tuple[Pair, FloatArray]]:
+        """Yield each pair and its counts, shape (n_classes, size of the first, size of the second)."""
+        start = 0
+        for i, j in self.pairs:
+            shape = (self.n_classes, layout.spans[i].size, layout.spans[j].size)
+            stop = start + int(np.prod(shape))
+            yield (i, j), self.values[start:stop].reshape(shape)
+            start = stop
+
+
+@dataclass(frozen=True, eq=False)
+class Releases:
+    """What a fit has released beside its 1-way counts.
+
+    Parameters
+    ----------
+    split : int or None
+        Position of the column whose cells are the classes.
+    tables : dict of str to Counts
+        "class_columns", "condition_pairs" and "pairs", where they were measured.
+    """
+
+    split: int | None
+    tables: dict[str, Counts] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, measurements: Measurements, layout: Layout) -> Releases:
+        """Keep the tables of `measurements`, which are releases."""
+        tables, room = {}, MOST_CELLS
+        if (columns := measurements.class_columns) is not None and columns.values.size <= room:
+            tables["class_columns"] = Counts([], columns.values.ravel(), columns.scale, len(columns.values))
+            room -= columns.values.size
+        for name in ("condition_pairs", "pairs"):
+            table = getattr(measurements, name)
+            if table is not None:
+                tables[name] = _kept(table, layout, room)
+                room -= tables[name].values.size
+        return cls(measurements.split, tables)
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return a JSON-able dict, and the counts as tensors by name."""
+        facts = {
+            name: {"pairs": [list(p) for p in t.pairs], "scale": t.scale, "classes": t.n_classes, "of": t.n_measured}
+            for name, t in self.tables.items()
+        }
+        return facts, {PREFIX + name: table.values.astype(np.float32) for name, table in self.tables.items()}
+
+    @classmethod
+    def from_parts(
+        cls,
+        facts: dict[str, Any] | None,
+        tensors: dict[str, Any],
+        layout: Layout,
+        split: int | None,
+        certificate: Certificate,
+    ) -> Releases | None:
+        """Read `to_parts` back; None where nothing was kept.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            For what no fit writes.
+        PrivacyError
+            For noise that the certificate does not list.
+        """
+        if facts is None:  # no privacy, or a file of before releases were kept
+            return None
+        tables = {}
+        for name, fact in facts.items():
+            values = np.asarray(tensors[PREFIX + name], dtype=np.float64)
+            scale, n_classes = float(fact["scale"]), int(fact["classes"])
+            pairs = [(int(i), int(j)) for i, j in fact["pairs"]]
+            by_class = 1 if split is None else layout.spans[split].size
+            if n_classes not in (1, by_class) or values.ndim != 1 or int(fact["of"]) < len(pairs):
+                raise ValueError("releases of other classes than the model's")
+            known = len(layout.spans)
+            if len(set(pairs)) < len(pairs) or not all(0 <= i < j < known for i, j in pairs):
+                raise ValueError("releases of pairs that are none")
+            single = name == "class_columns"
+            size = layout.width if single else sum(_size(pair, layout) for pair in pairs)
+            if bool(pairs) == single or len(values) != n_classes * size or len(values) > MOST_CELLS:
+                raise ValueError("releases and columns do not fit each other")
+            if scale not in [charge.scale for charge in certificate.charges if charge.label in _LABELS[name]]:
+                raise PrivacyError(
+                    f"The model holds {name} with noise {scale:.4g}, which its certificate does not list."
+                )
+            tables[name] = Counts(pairs, values, scale, n_classes, int(fact["of"]))
+        return cls(split, tables)
+
+
+def _size(pair: Pair, layout: Layout) -> int:
+    return layout.spans[pair[0]].size * layout.spans[pair[1]].size
+
+
+def _kept(table: PairTable, layout: Layout, room: int) -> Counts:
+    """Return the counts of as many pairs as there is room for."""
+    n_classes = len(table.values)
+    order = sorted(table.pairs, key=lambda pair: _size(pair, layout))
+    sizes = np.cumsum([n_classes * _size(pair, layout) for pair in order])
+    kept: Sequence[Pair] = sorted(order[: int(np.searchsorted(sizes, room, side="right"))])
+    blocks = [table.values[:, layout.spans[i].slice, layout.spans[j].slice].ravel() for i, j in kept]
+    values = np.concatenate(blocks) if blocks else np.zeros(0)
+    return Counts(list(kept), values.astype(np.float64), table.scale, n_classes, len(table.pairs))
