@@ -101,7 +101,7 @@ def attack_rates(seeds: int, share: float) -> dict[str, Any]:
         real, holdout, synthetic = tables
         n = int(share * len(real))
         synthetic = pd.concat([real.iloc[rng.permutation(len(real))[:n]], synthetic.iloc[n:]], ignore_index=True)
-        headline, _ = privacy_section(real, synthetic, holdout, target="readmitted", fit_sample=None, rng=rng)
+        headline, _, _ = privacy_section(real, synthetic, holdout, target="readmitted", fit_sample=None, rng=rng)
         for score in headline:
             found[score.name] = found.get(score.name, 0) + (score.level == "bad")
     return {"share of copies": share, "tables": seeds, **{name: f"{hits / seeds:.0%}" for name, hits in found.items()}}

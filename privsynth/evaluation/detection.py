@@ -33,8 +33,8 @@ _FEWEST = 20
 def detection_block(pairing: Pairing, rng: np.random.Generator) -> Block:
     """Learn to tell synthetic from real rows; the reference is the same for other real rows."""
     cut = pairing.at_most(_MAX_ROWS, rng)
-    value, interval, telling = _detect(cut.real, cut.synthetic, rng)
-    reference, _, _ = _detect(cut.left, cut.right, rng, explain=False)
+    value, interval, telling = tell_apart(cut.real, cut.synthetic, rng)
+    reference, _, _ = tell_apart(cut.left, cut.right, rng, explain=False)
     score = Score(
         "Detection ROC AUC",
         value,
@@ -64,9 +64,10 @@ def detection_block(pairing: Pairing, rng: np.random.Generator) -> Block:
     )
 
 
-def _detect(
+def tell_apart(
     real: pd.DataFrame, other: pd.DataFrame, rng: np.random.Generator, *, explain: bool = True
 ) -> tuple[float | None, tuple[float | None, float | None], list[tuple[str, float]]]:
+    """Return the detector's ROC AUC, its interval, and the columns that tell with what they add to it."""
     n = min(len(real), len(other))
     if n < _FEWEST:
         return None, (None, None), []

@@ -124,10 +124,11 @@ def evaluate(
         scores += headline
     if "privacy" in sections:
         if held is not None and len(held) >= FEWEST_HOLDOUT:
-            headline, blocks["privacy"] = privacy_section(
+            headline, blocks["privacy"], warned = privacy_section(
                 pairing.real, pairing.synthetic, held, target=target, fit_sample=fit_sample, rng=streams["privacy"]
             )
             scores += headline
+            notes += warned
         else:
             notes.append(NO_HOLDOUT)
         blocks["privacy"] += identifier_blocks(real, synthetic, identifiers)

@@ -18,6 +18,7 @@ from privsynth.evaluation.attacks import (
     singling_out,
 )
 from privsynth.evaluation.attacks.copies import distance_scores
+from privsynth.evaluation.attacks.section import privacy_section
 from privsynth.evaluation.intervals import Rate, chance_of_excess, wilson_interval
 from tests.evaluation.populations import blurred, copied, draw
 
@@ -105,6 +106,20 @@ def test_copies_among_many_fresh_rows_are_counted():
     tail = next(s for s in found["Membership inference"].more if "false alarms" in s.name)
     assert tail.low > tail.reference
     assert found["Membership inference"].attack.value < of_copies()["Membership inference"].attack.value
+
+
+def test_a_holdout_of_another_population_is_no_control():
+    """As when the last months are held out: drift would look like learning."""
+    real, holdout = tables()
+    late = holdout.assign(visits=holdout["visits"] + 50)
+    for held, judged in ((holdout, True), (late, False)):
+        headline, blocks, notes = privacy_section(
+            real, draw(N, 2), held, target=None, fit_sample=None, rng=np.random.default_rng(0)
+        )
+        assert bool(headline) == judged
+        assert all((block.scores[0].level is None) != judged for block in blocks[:-1])
+        assert not notes if judged else "mostly by 'visits'" in notes[0]
+        assert all(any("not judged" in note for note in block.notes) != judged for block in blocks[:-1])
 
 
 def test_rates_agree_with_a_slow_count():

@@ -41,6 +41,8 @@ class Attack:
     notes : tuple of str
     control_is_guessing : bool
         Whether an attack that leaks nothing is no better than guessing, as for membership: then it is not too weak.
+    is_judged : bool
+        Whether there is a verdict: not where the holdout is of another population.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Attack:
     more: tuple[Score, ...] = ()
     notes: tuple[str, ...] = ()
     control_is_guessing: bool = False
+    is_judged: bool = True
 
     @property
     def p_value(self) -> float:
@@ -60,8 +63,8 @@ class Attack:
 
     @property
     def level(self) -> Level | None:
-        """The verdict; None without trials."""
-        if not self.attack.trials or not self.control.trials:
+        """The verdict; None without trials, or without a control to go by."""
+        if not self.attack.trials or not self.control.trials or not self.is_judged:
             return None
         return "bad" if self.p_value < _BAD else "watch" if self.p_value < _WATCH else "good"
 

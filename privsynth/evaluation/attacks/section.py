@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable
 
 import numpy as np
@@ -15,6 +16,7 @@ from privsynth.evaluation.attacks.linkability import linkability
 from privsynth.evaluation.attacks.membership import membership_inference
 from privsynth.evaluation.attacks.shadow import FitSample, shadow_membership
 from privsynth.evaluation.attacks.singling_out import singling_out
+from privsynth.evaluation.detection import tell_apart
 from privsynth.evaluation.score import Block, Score
 from privsynth.evaluation.space import at_most
 
@@ -22,6 +24,8 @@ _TARGETS = 1_000
 _MAX_SYNTHETIC = 100_000
 _MAX_REFERENCE = 20_000
 _N_SECRETS = 5
+_MAX_COMPARED = 10_000
+_ANOTHER = 0.55  # ROC AUC between real table and holdout, surely above: no control
 FEWEST_HOLDOUT = 20
 NO_HOLDOUT = (
     f"No attacks: they need a control, rows that were not learned. Pass a holdout of at least {FEWEST_HOLDOUT} rows."
@@ -36,7 +40,7 @@ def privacy_section(
     target: Hashable | None,
     fit_sample: FitSample | None,
     rng: np.random.Generator,
-) -> tuple[list[Score], list[Block]]:
+) -> tuple[list[Score], list[Block], list[str]]:
     """Attack the rows behind a synthetic table.
 
     Parameters
@@ -50,7 +54,7 @@ def privacy_section(
 
     Returns
     -------
-    headline, blocks : lists
+    headline, blocks, notes : lists
     """
     columns = list(real.columns)
     synthetic, holdout = synthetic[columns], holdout[columns]
@@ -74,7 +78,12 @@ def privacy_section(
         aids, aid_notes = distance_scores(members, outsiders, released, rng=rng)
     if fit_sample is not None:
         found.insert(1, shadow_membership(real, holdout, fit_sample=fit_sample, rng=rng))
-    attacks = [attack for attack in found if attack is not None]
+    difference = _difference(real, holdout, rng)
+    attacks = [
+        dataclasses.replace(attack, is_judged=not difference, notes=(*attack.notes, *difference))
+        for attack in found
+        if attack is not None
+    ]
     blocks = [attack.block() for attack in attacks]
     blocks.append(
         Block(
@@ -86,4 +95,18 @@ def privacy_section(
             notes=aid_notes,
         )
     )
-    return [attack.score() for attack in attacks if attack.level is not None], blocks
+    return [attack.score() for attack in attacks if attack.level is not None], blocks, difference
+
+
+def _difference(real: pd.DataFrame, holdout: pd.DataFrame, rng: np.random.Generator) -> list[str]:
+    """Say why the holdout is no control, where a model can tell its rows from those of the real table."""
+    tables = [at_most(frame, _MAX_COMPARED, rng) for frame in (real, holdout)]
+    value, (low, _), telling = tell_apart(tables[0], tables[1], rng)
+    if value is None or low is None or low <= _ANOTHER:
+        return []
+    by = f", mostly by {telling[0][0]!r}" if telling else ""
+    return [
+        "Attacks are not judged: the holdout differs from the real table (a model tells their rows apart with ROC "
+        f"AUC {value:.2f}{by}), so what looks learned may be the difference. Set the holdout aside at random, before "
+        "fitting."
+    ]
