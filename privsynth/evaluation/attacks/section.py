@@ -107,6 +107,6 @@ def _difference(real: pd.DataFrame, holdout: pd.DataFrame, rng: np.random.Genera
     by = f", mostly by {telling[0][0]!r}" if telling else ""
     return [
         "Attacks are not judged: the holdout differs from the real table (a model tells their rows apart with ROC "
-        f"AUC {value:.2f}{by}), so what looks learned may be the difference. Set the holdout aside at random, before "
-        "fitting."
+        f"AUC {value:.2f}{by}), so what looks learned may be the difference; and the references of "
+        "other scores are too easy to reach. Set the holdout aside at random, before fitting."
     ]
