@@ -74,7 +74,7 @@ def summary(records: list[Record]) -> list[str]:
     tables = list(dict.fromkeys(record["table"] for record in records))
     names = dict.fromkeys(r["synthesizer"] for r in records if r["epsilon"] == "1" or r["synthesizer"] in REFERENCES)
     lines = ["| ε = 1 | " + " | ".join(tables) + " | cpu s, adult |", "|" + "---|" * (len(tables) + 2)]
-    for name in names:
+    for name in sorted(names, key=REFERENCES.__contains__):
         wanted = "none" if name in REFERENCES else "1"
         mine = [r for r in records if r["synthesizer"] == name and r["epsilon"] == wanted]
         cells = [_brief([r for r in mine if r["table"] == table]) for table in tables]
