@@ -30,6 +30,8 @@ SHOWN = {  # measure: whether more is better, decimals
 }
 COSTS = ("fit s", "cpu s", "sample s", "peak MB")
 REFERENCES = ("independent", "real")
+OURS, BORROWED = "privsynth", "AIM on our cells"
+RIVALRY = ("TSTR", "TVD2")  # what the overview compares
 MEANING = [
     "80/20 split, seed 0. TSTR, linear, AP: gradient boosting and a logistic regression learned from synthetic rows, "
     "ROC AUC (AP: average precision of the rarer class, boosting) on real held-out rows; recall at .5, .9: of the "
@@ -42,18 +44,25 @@ MEANING = [
     "Medians over seeds; in brackets the largest less the smallest. Bold: the best private value (not of `AIM on our "
     "cells`, which borrows our encoder). One thread, on a machine with other work: compare cpu s, of computing.",
 ]
+OVERVIEW = (
+    "Medians over seeds. The best peer: of the private ones as they come (without privacy: of the others); lead: how "
+    "much better privsynth's value is, negative where the peer's is."
+)
 
 
 def write(records: list[Record]) -> None:
     """Write results/peers.md, results/peers.svg and the table in the documentation."""
     tables = list(dict.fromkeys(record["table"] for record in records))
     lines = ["# Quality at equal total epsilon", "", *(f"- {line}" for line in MEANING), ""]
+    lines += ["## Overview", "", OVERVIEW, "", *overview(records), ""]
     for table in tables:
         mine = [record for record in records if record["table"] == table]
         for epsilon in dict.fromkeys(record["epsilon"] for record in mine):
             lines += [f"## {table}, " + ("no privacy" if epsilon == "none" else f"ε = {epsilon}"), ""]
             references = [r for r in mine if r["synthesizer"] in REFERENCES and r["epsilon"] != epsilon]
-            lines += [*_table([r for r in mine if r["epsilon"] == epsilon] + references, private=epsilon != "none"), ""]
+            here = [r for r in mine if r["epsilon"] == epsilon]
+            lines += _table(here + references, private=epsilon != "none")
+            lines += [*(f"- {line}" for line in beaten(here)), ""]
     lines += ["## Settings", "", *_settings(records), ""]
     (RESULTS / "peers.md").write_text("\n".join(lines), encoding="utf-8")
     _insert(summary(records))
@@ -65,13 +74,59 @@ def summary(records: list[Record]) -> list[str]:
     tables = list(dict.fromkeys(record["table"] for record in records))
     names = dict.fromkeys(r["synthesizer"] for r in records if r["epsilon"] == "1" or r["synthesizer"] in REFERENCES)
     lines = ["| ε = 1 | " + " | ".join(tables) + " | cpu s, adult |", "|" + "---|" * (len(tables) + 2)]
-    for name in names:
+    for name in sorted(names, key=REFERENCES.__contains__):
         wanted = "none" if name in REFERENCES else "1"
         mine = [r for r in records if r["synthesizer"] == name and r["epsilon"] == wanted]
         cells = [_brief([r for r in mine if r["table"] == table]) for table in tables]
         seconds = _values([r for r in mine if r["table"] == tables[0]], "cpu s")
         lines.append(f"| {name} | " + " | ".join([*cells, _cell(seconds, 0, None)]) + " |")
     return lines
+
+
+def overview(records: list[Record]) -> list[str]:
+    """Return a table of privsynth, the best peer as it comes and the difference, for every table and epsilon."""
+    heads = [f"{measure}, {OURS} | best peer | lead" for measure in RIVALRY]
+    lines = ["| table | ε | " + " | ".join(heads) + " |", "|" + "---|" * (3 * len(RIVALRY) + 2)]
+    for table, epsilon in dict.fromkeys((record["table"], record["epsilon"]) for record in records):
+        here = [r for r in records if (r["table"], r["epsilon"]) == (table, epsilon)]
+        cells = [cell for measure in RIVALRY for cell in _rivalry(_medians(here, measure), measure)]
+        lines.append(f"| {table} | {epsilon} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _rivalry(medians: dict[str, float], measure: str) -> tuple[str, str, str]:
+    """Return privsynth's value, the best peer's and privsynth's lead, as text."""
+    peers = {name: value for name, value in medians.items() if name not in (OURS, BORROWED)}
+    ours = f"{medians[OURS]:.3f}" if OURS in medians else "–"
+    if not peers:
+        return ours, "–", "–"
+    best = max(peers, key=lambda name: _lead(peers[name], 0.0, measure))
+    lead = f"{_lead(medians[OURS], peers[best], measure):+.3f}" if OURS in medians else "–"
+    return ours, f"{peers[best]:.3f} ({best})", lead
+
+
+def beaten(records: list[Record]) -> list[str]:
+    """Return a line for each peer of better TSTR or TVD2 than privsynth, from runs on one table at one epsilon."""
+    found: dict[str, list[str]] = {}
+    for measure in RIVALRY:
+        medians = _medians(records, measure)
+        ours = medians.pop(OURS, None)
+        for name, value in medians.items() if ours is not None else ():
+            if (lead := _lead(value, ours, measure)) > 0:
+                found.setdefault(name, []).append(f"{measure} {value:.3f} to {ours:.3f}, by {lead:.3f}")
+    return [f"{name} beats {OURS}: {'; '.join(wins)}." for name, wins in found.items()]
+
+
+def _medians(records: list[Record], measure: str) -> dict[str, float]:
+    """Return the median over seeds of every synthesizer that has the measure, but not of the references."""
+    names = dict.fromkeys(r["synthesizer"] for r in records if r["synthesizer"] not in REFERENCES)
+    values = {name: _values([r for r in records if r["synthesizer"] == name], measure) for name in names}
+    return {name: float(np.median(found)) for name, found in values.items() if found}
+
+
+def _lead(value: float, other: float, measure: str) -> float:
+    """Return how much better a value is than another."""
+    return value - other if SHOWN[measure][0] else other - value
 
 
 def _brief(records: list[Record]) -> str:
@@ -96,7 +151,7 @@ def _table(records: list[Record], *, private: bool) -> list[str]:
     medians = {
         name: {m: np.median(v) for m in SHOWN if m not in COSTS and (v := _values(runs[name], m))}
         for name in names
-        if private and name not in (*REFERENCES, "AIM on our cells")
+        if private and name not in (*REFERENCES, BORROWED)
     }
     best = {m: _best([row[m] for row in medians.values() if m in row], SHOWN[m]) for m in SHOWN}
     lines = ["| synthesizer | runs | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 2)]

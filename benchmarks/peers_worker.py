@@ -119,7 +119,7 @@ def ctgan(frame: pd.DataFrame, job: Job) -> Fitted:
 
     frame = plain(frame)
     discrete = [name for name in frame if not _is_numeric(frame[name]) or frame[name].nunique() <= FEW]
-    model = CTGAN(enable_gpu=False)
+    model = CTGAN(enable_gpu=False, verbose=True)  # the log says how far it is
     model.fit(frame, discrete)
     return model.sample, f"300 epochs (its default); {len(discrete)} of {frame.shape[1]} columns named as discrete"
 

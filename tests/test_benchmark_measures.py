@@ -130,3 +130,21 @@ def test_the_codes_that_aim_gets_are_those_of_our_encoder_and_come_back_as_rows(
     back = sampler.rows(len(rows), {}, np.random.default_rng(0))
     assert (back["is_fraud"].to_numpy() == rows["is_fraud"].to_numpy()).all()
     assert np.corrcoef(back["account_age_days"], rows["account_age_days"])[0, 1] > 0.9
+
+
+def test_the_overview_tells_who_is_ahead_and_leaves_out_the_references():
+    from peers_report import beaten, overview
+
+    def run(name, tstr, tvd, seed=0):
+        return {"table": "t", "epsilon": "1", "synthesizer": name, "seed": seed, "TSTR": tstr, "TVD2": tvd}
+
+    runs = [run("privsynth", 0.7, 0.1), run("privsynth", 0.8, 0.2, 1), run("privsynth", 0.9, 0.3, 2)]
+    runs += [run("A", 0.6, 0.1), run("B", 0.5, 0.4), run("AIM on our cells", 0.85, 0.05), run("real", 0.99, 0.01)]
+    runs += [{"table": "t", "epsilon": "1", "synthesizer": "C", "seed": 0, "error": "out of time"}]
+    assert beaten(runs) == [
+        "AIM on our cells beats privsynth: TSTR 0.850 to 0.800, by 0.050; TVD2 0.050 to 0.200, by 0.150.",
+        "A beats privsynth: TVD2 0.100 to 0.200, by 0.100.",
+    ]
+    assert overview(runs)[-1] == "| t | 1 | 0.800 | 0.600 (A) | +0.200 | 0.200 | 0.100 (A) | -0.100 |"
+    assert beaten(runs[3:]) == []
+    assert overview(runs[3:])[-1] == "| t | 1 | – | 0.600 (A) | – | – | 0.100 (A) | – |"
