@@ -1,0 +1,133 @@
+"""What a fitted model answers: rows, probabilities, scores. All of it is post-processing, and spends no budget."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from privsynth._checks import check_int
+from privsynth._random import as_generator
+from privsynth.errors import ConditionError, NotFittedError
+from privsynth.schema import Identifier, Schema
+from privsynth.synthesizers.sampling import Sampler
+from privsynth.tables import from_native, to_text_names
+from privsynth.training.mixture import Mixture
+from privsynth.transforms.columns import ColumnTransform
+from privsynth.transforms.encoder import TableEncoder
+from privsynth.transforms.fakes import make_fakes
+from privsynth.transforms.predicates import Predicate, as_predicate
+from privsynth.transforms.reshape import Reshape
+from privsynth.transforms.units import Persons
+
+
+class Queries:
+    """The questions to a fitted synthesizer: they read what `fit` released, never private rows."""
+
+    schema_: Schema
+    encoder_: TableEncoder
+    persons_: Persons | None
+    columns_: dict[str, str]
+    arrow_: dict[str, str]
+    numbers_: dict[str, int]
+    _cached_sampler: Sampler
+
+    def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
+        """Draw synthetic rows, which satisfy all rules of the schema; spends no budget.
+
+        Parameters
+        ----------
+        n_rows : int
+            How many. May be left out where `conditions` is a DataFrame.
+        conditions : dict or DataFrame, optional
+            What every row must satisfy, exactly. A dict maps columns to a value, a list of values, a closed
+            range ``(low, high)`` or a pandas Interval; None means missing. A DataFrame asks for one row for
+            each of its rows, in order.
+        random_state : None, int or numpy Generator
+            Reproduces the sample.
+
+        Returns
+        -------
+        DataFrame of n_rows rows
+            Columns, order and data types of the table that was learned.
+
+        Raises
+        ------
+        ConditionError
+            When a condition names an unknown column or value, the model says that no row can satisfy it, or the
+            rules of the schema and the conditions were satisfied by no row in bounded work.
+
+        Examples
+        --------
+        ``model.sample(500, conditions={"is_fraud": True, "amount": (1000, 5000)})``
+        """
+        self._check_fitted()
+        rng = as_generator(random_state)
+        if isinstance(conditions, pd.DataFrame):
+            conditions = to_text_names(conditions)[0] if self.numbers_ else conditions
+            return self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
+        n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
+        if conditions is not None and not isinstance(conditions, Mapping):
+            raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
+        predicates = self._predicates(conditions or {})
+        return self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
+
+    def condition_probability(self, conditions: Mapping[str, Any]) -> float:
+        """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`).
+
+        Rules that `sample` keeps by rejection (`Inequality`, `OneOf`) are not taken into account.
+
+        Raises
+        ------
+        ConditionError
+            As `sample`; and for a column that a formula computes.
+        """
+        self._check_fitted()
+        predicates = self._predicates(conditions)
+        return self._sampler.probability(predicates)
+
+    @property
+    def learned_columns(self) -> tuple[ColumnTransform, ...]:
+        """The columns that conditions can be set on, with what was learned of each; identifiers are not among them."""
+        self._check_fitted()
+        return self._sampler.columns
+
+    @property
+    def _sampler(self) -> Sampler:
+        """What draws rows, put together once."""
+        if not hasattr(self, "_cached_sampler"):
+            self._cached_sampler = Sampler(self._mixture_of(), self.encoder_, Reshape(self.schema_), self.columns_)
+        return self._cached_sampler
+
+    def _predicates(self, conditions: Mapping[Any, Any]) -> dict[str, Predicate]:
+        """Read conditions; columns that are numbered in the table may be named by their numbers."""
+        names = {number: name for name, number in self.numbers_.items()}
+        return {names.get(name, name): as_predicate(name, wanted) for name, wanted in conditions.items()}
+
+    def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+        """Add made-up identifiers and put the columns in the order of the table."""
+        for name, declared in self.schema_.items():
+            if isinstance(declared, Identifier):
+                sample[name] = self._keys(name, declared, len(sample), rng)
+        sample = from_native(sample[list(self.columns_)], self.arrow_)
+        return sample.rename(columns=self.numbers_) if self.numbers_ else sample
+
+    def _keys(self, name: str, declared: Identifier, n_rows: int, rng: np.random.Generator) -> pd.Series:
+        """Make up keys; those of persons repeat as often as persons have rows."""
+        if self.persons_ is None or name != self.persons_.column:
+            return make_fakes(declared, n_rows, self.columns_[name], rng)
+        owners = self.persons_.draw(n_rows, rng)
+        distinct = replace(declared, unique=True)
+        keys = make_fakes(distinct, int(owners.max(initial=-1)) + 1, self.columns_[name], rng)
+        return keys.iloc[owners].reset_index(drop=True)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "encoder_"):
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet. Call fit(df) first.")
+
+    @abstractmethod
+    def _mixture_of(self) -> Mixture: ...
