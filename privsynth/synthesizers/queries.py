@@ -15,6 +15,7 @@ from privsynth._random import as_generator
 from privsynth.errors import ConditionError, NotFittedError
 from privsynth.schema import Identifier, Schema
 from privsynth.synthesizers.sampling import Sampler
+from privsynth.synthesizers.scoring import log_density, read_rows
 from privsynth.tables import from_native, to_text_names
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.columns import ColumnTransform
@@ -89,6 +90,39 @@ class Queries:
         self._check_fitted()
         predicates = self._predicates(conditions)
         return self._sampler.probability(predicates)
+
+    def score_samples(self, X: Any) -> pd.Series:
+        """Return the log density of given rows under the model: the lower, the stranger. Spends no budget.
+
+        A level counts with its probability, a number with its density, to the resolution that was learned: all
+        values of a leaf of the released histogram are alike. On a grid (whole numbers, fixed decimals, times) the
+        density is a probability too. Levels too rare to be released count together as ``__other__``. A number
+        beyond the learned bounds has density 0, so the row scores -inf.
+
+        Columns that X lacks are summed out. Identifiers, and columns that a formula computes, are ignored. Rules
+        that `sample` keeps by rejection are not taken into account.
+
+        Scores are post-processing of the model, so the model's guarantee is not touched. They do depend on the
+        rows that are scored: scores of private rows are private.
+
+        Parameters
+        ----------
+        X : DataFrame, or ndarray where one was learned, of shape (n_rows, n_columns)
+            Rows in the form of the table that was learned.
+
+        Returns
+        -------
+        Series of shape (n_rows,)
+            With the index of X.
+
+        Raises
+        ------
+        DataError
+            When X has a column or a value that the model does not know.
+        """
+        self._check_fitted()
+        rows = read_rows(X, list(self.columns_), owner="score_samples")
+        return pd.Series(log_density(self._sampler, rows), index=rows.index, name="log_density")
 
     @property
     def learned_columns(self) -> tuple[ColumnTransform, ...]:

@@ -137,6 +137,14 @@ class DiscreteColumn:
         mass = np.asarray(self.mass or np.ones(len(self.levels)), dtype=np.float64)
         return np.maximum(mass, 1e-12)
 
+    def likelihood(self) -> FloatArray:
+        """Return how likely each level, then each extra cell, is given each cell, shape (n_states, n_cells)."""
+        n, k = len(self.levels), self._n_level_cells
+        table = np.zeros((n + self.n_cells - k, self.n_cells))
+        table[np.arange(n), self._cells] = self._masses / np.bincount(self._cells, self._masses, k)[self._cells]
+        table[n:, k:] = np.eye(self.n_cells - k)
+        return table
+
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return the values of `cells` in the data type of the column."""
         codes = cells
@@ -292,6 +300,14 @@ class NumericColumn:
         else:
             share = self.cells.cover(self._cut(predicate)[2])
         return np.append(share, float(missing)) if self.null else share
+
+    def likelihood(self) -> FloatArray:
+        """Return how likely a value of each leaf, then a missing one, is given each cell."""
+        leaves = self.cells.likelihood()
+        table = np.zeros((len(leaves) + self.null, self.n_cells))
+        table[: len(leaves), : self.cells.n_cells] = leaves
+        table[len(leaves) :, self.cells.n_cells :] = 1.0
+        return table
 
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return a value for each of `cells`, satisfying `predicate`, in the data type of the column."""
