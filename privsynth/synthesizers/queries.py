@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ import pandas as pd
 
 from privsynth._checks import check_int
 from privsynth._random import as_generator
-from privsynth.errors import ConditionError, NotFittedError
+from privsynth.errors import ConditionError, DataError, NotFittedError
 from privsynth.schema import Identifier, Schema
+from privsynth.synthesizers.imputing import fill_gaps
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.synthesizers.scoring import log_density, read_rows
 from privsynth.tables import from_native, to_text_names
@@ -121,8 +122,51 @@ class Queries:
             When X has a column or a value that the model does not know.
         """
         self._check_fitted()
-        rows = read_rows(X, list(self.columns_), owner="score_samples")
+        rows, _ = read_rows(X, list(self.columns_), owner="score_samples")
         return pd.Series(log_density(self._sampler, rows), index=rows.index, name="log_density")
+
+    def impute(self, X: Any, *, columns: Sequence[str] | None = None, random_state: Any = None) -> pd.DataFrame:
+        """Fill missing values of given rows by draws from the model, given what each row holds. Spends no budget.
+
+        Several gaps of a row are drawn jointly. Known values stay exactly as they are; a known number beyond the
+        learned bounds counts as the outermost one. A gap is never filled with a missing value, even where the table
+        has such. Identifiers stay as they are. Rules that a filled value touches are kept; a computed column is
+        computed. The model's guarantee is not touched, but rows that are private stay private.
+
+        Parameters
+        ----------
+        X : DataFrame, or ndarray where one was learned, of shape (n_rows, n_columns)
+            Rows in the form of the table that was learned; columns may be left out.
+        columns : sequence of str, optional
+            Which columns to fill; all by default. In others a missing value is a fact like any other, or says
+            nothing where the model knows none.
+        random_state : None, int or numpy Generator
+            Reproduces the draws.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_columns)
+            With the index, columns and data types of X.
+
+        Raises
+        ------
+        DataError
+            When X has a column or a value that the model does not know.
+        ConditionError
+            When no row of the model holds the known values together.
+        """
+        self._check_fitted()
+        rng = as_generator(random_state, "impute")
+        rows, arrow = read_rows(X, list(self.columns_), owner="impute")
+        settable = {column.name for column in self.learned_columns}
+        wanted = [name for name in rows if name in settable]
+        if columns is not None:
+            asked = [str(name) for name in columns]
+            if unknown := [name for name in asked if name not in wanted]:
+                raise DataError(f"impute: columns {unknown} cannot be filled. X and the model have {wanted}.")
+            wanted = asked
+        filled = from_native(fill_gaps(self._sampler, rows, wanted, rng), arrow)
+        return filled.set_axis(X.columns, axis=1) if isinstance(X, pd.DataFrame) else filled
 
     @property
     def learned_columns(self) -> tuple[ColumnTransform, ...]:

@@ -21,8 +21,15 @@ from privsynth.transforms.evidence import BoolArray, Evidence, observe, observe_
 _AT_ONCE = 2048  # rows whose likelihoods under 1024 components are held at the same time: 16 MB
 
 
-def read_rows(X: Any, columns: list[str], *, owner: str) -> pd.DataFrame:
+def read_rows(X: Any, columns: list[str], *, owner: str) -> tuple[pd.DataFrame, dict[str, str]]:
     """Turn what a method was given into a frame of columns that the model has; never changes the caller's.
+
+    Returns
+    -------
+    frame : DataFrame
+        In pandas' own data types.
+    arrow : dict of str to str
+        The columns that pyarrow backs, for `from_native`.
 
     Raises
     ------
@@ -39,7 +46,7 @@ def read_rows(X: Any, columns: list[str], *, owner: str) -> pd.DataFrame:
         raise DataError(f"{owner}: column names must be distinct. These occur more than once: {twice}. Rename them.")
     if unknown := [name for name in frame.columns if name not in columns]:
         raise DataError(f"{owner}: the model has no columns {unknown}. It has {columns}. Drop or rename them.")
-    return to_native(frame)[0]
+    return to_native(frame)
 
 
 def evidence_of(sampler: Sampler, frame: pd.DataFrame, gaps: dict[str, BoolArray] | None = None) -> dict[str, Evidence]:
