@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pandas as pd
 
 from privsynth._checks import check_int
 from privsynth._random import as_generator
-from privsynth.errors import ConditionError, DataError, NotFittedError
+from privsynth.errors import ConditionError, DataError, NotFittedError, PrivsynthWarning
 from privsynth.schema import Identifier, Schema
 from privsynth.synthesizers.imputing import fill_gaps
 from privsynth.synthesizers.sampling import Sampler
@@ -25,6 +26,9 @@ from privsynth.transforms.fakes import make_fakes
 from privsynth.transforms.predicates import Predicate, as_predicate
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import Persons
+
+LEAST_COMPONENTS = 8
+"""Effective components behind rows under conditions, below which `sample` warns."""
 
 
 class Queries:
@@ -63,6 +67,12 @@ class Queries:
             When a condition names an unknown column or value, the model says that no row can satisfy it, or the
             rules of the schema and the conditions were satisfied by no row in bounded work.
 
+        Warns
+        -----
+        PrivsynthWarning
+            When a dict of conditions is far outside what the model has seen: fewer than 8 effective components lie
+            behind the rows, or less than one learned row in the cells that the conditions touch.
+
         Examples
         --------
         ``model.sample(500, conditions={"is_fraud": True, "amount": (1000, 5000)})``
@@ -76,7 +86,10 @@ class Queries:
         if conditions is not None and not isinstance(conditions, Mapping):
             raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
         predicates = self._predicates(conditions or {})
-        return self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
+        rows = self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
+        if predicates and (strange := self._strangeness(predicates)):
+            warnings.warn(strange, PrivsynthWarning, stacklevel=2)
+        return rows
 
     def condition_probability(self, conditions: Mapping[str, Any]) -> float:
         """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`).
@@ -185,6 +198,19 @@ class Queries:
         """Read conditions; columns that are numbered in the table may be named by their numbers."""
         names = {number: name for name, number in self.numbers_.items()}
         return {names.get(name, name): as_predicate(name, wanted) for name, wanted in conditions.items()}
+
+    def _strangeness(self, predicates: Mapping[str, Predicate]) -> str | None:
+        """Return a warning where rows that satisfy `predicates` are made up more than learned."""
+        effective, touched = self._sampler.support(predicates)
+        n_rows = max(1.0, float(self.encoder_.one_way.values[self.encoder_.layout.spans[0].slice].sum()))
+        if effective >= LEAST_COMPONENTS and touched * n_rows >= 1:
+            return None
+        return (
+            f"The conditions on {', '.join(map(repr, predicates))} are far outside what the model has seen: of about "
+            f"{n_rows:,.0f} learned rows it expects {touched * n_rows:.2g} in the cells that they touch, and "
+            f"{effective:.1f} of its {len(self._sampler.mixture.weights):,} components carry such rows. They satisfy "
+            "the conditions, and the rest of them is guessed. Widen the conditions."
+        )
 
     def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Add made-up identifiers and put the columns in the order of the table."""

@@ -159,6 +159,25 @@ class Sampler:
             )
         return self.mixture.condition(self.allowed(predicates))[1]
 
+    def support(self, predicates: Predicates) -> tuple[float, float]:
+        """Return how well the model knows rows that satisfy `predicates`, computed columns left out.
+
+        Returns
+        -------
+        effective : float
+            Effective number of components behind such rows, (sum w)^2 / sum w^2 (Kish 1965).
+        touched : float
+            Probability of the cells that the predicates allow a share of, however small: a single value of a dense
+            number has probability 0, and is no stranger to the model than its cell.
+        """
+        exact, touched = self.mixture.weights, self.mixture.weights
+        for name, share in self.allowed({n: p for n, p in predicates.items() if self.reshape.place(n)}).items():
+            cells = self.mixture.probabilities[:, self.mixture.layout[name].slice]
+            exact, touched = exact * (cells @ (share / share.max())), touched * (cells @ (share > 0))
+        weights = exact / (exact.max() or 1.0)
+        effective = weights.sum() ** 2 / max(float((weights**2).sum()), 1.0)
+        return float(effective), float(touched.sum())
+
     def allowed(self, predicates: Predicates) -> dict[str, FloatArray]:
         """Return the share of each cell that each predicate allows, refusing what is impossible."""
         by_name = {column.name: column for column in self.columns}

@@ -18,7 +18,7 @@ from privsynth.transforms.evidence import observe
 
 def fit_exactly(frame, **parameters):
     with pytest.warns(PrivsynthWarning, match="NOT private"):
-        return CTGAN(None, steps=30, verbose=False, random_state=0, **parameters).fit(frame)
+        return CTGAN(None, **{"steps": 30, "verbose": False, "random_state": 0, **parameters}).fit(frame)
 
 
 def tiny(n_rows=1_200, seed=0):
