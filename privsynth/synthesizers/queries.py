@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth._checks import check_int
+from privsynth._checks import check_int, parameter_error
 from privsynth._random import as_generator
 from privsynth.errors import ConditionError, DataError, NotFittedError, PrivsynthWarning
 from privsynth.schema import Identifier, Schema
+from privsynth.synthesizers.balance import apportion, wanted_shares
 from privsynth.synthesizers.imputing import fill_gaps
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.synthesizers.scoring import log_density, read_rows
@@ -90,6 +91,63 @@ class Queries:
         if predicates and (strange := self._strangeness(predicates)):
             warnings.warn(strange, PrivsynthWarning, stacklevel=2)
         return rows
+
+    def rebalance(
+        self,
+        n_rows: int,
+        *,
+        by: str,
+        shares: Mapping[Any, float] | None = None,
+        conditions: Mapping[str, Any] | None = None,
+        random_state: Any = None,
+    ) -> pd.DataFrame:
+        """Draw rows with a wanted distribution of one column, in random order; spends no budget.
+
+        Parameters
+        ----------
+        n_rows : int
+            How many.
+        by : str
+            The column: a class label, or the group that a person belongs to.
+        shares : mapping, optional
+            The share of each value, or of a range as in `conditions`; they sum to 1. Equal shares of all levels that
+            were learned by default, unreleased levels and missing values left out. Counts are exact: they are the
+            shares rounded by largest remainder.
+        conditions : dict, optional
+            What every row must satisfy besides, as in `sample`.
+        random_state : None, int or numpy Generator
+            Reproduces the sample.
+
+        Raises
+        ------
+        ParameterError
+            When shares do not sum to 1, or are left out for a column of numbers.
+        ConditionError
+            As `sample`.
+
+        Examples
+        --------
+        ``model.rebalance(10_000, by="is_fraud", shares={True: 0.3, False: 0.7})``
+        """
+        self._check_fitted()
+        rng = as_generator(random_state, "rebalance")
+        n_rows = check_int("rebalance", "n_rows", n_rows, low=0)
+        by = {number: name for name, number in self.numbers_.items()}.get(by, by)  # type: ignore[call-overload]
+        known = {column.name: column for column in self.learned_columns}
+        if by not in known:
+            raise parameter_error("rebalance", "by", f"among the columns {list(known)}", by)
+        common = self._predicates(conditions or {})
+        if by in common:
+            raise parameter_error("rebalance", "conditions", f"about other columns than {by!r}", conditions)
+        wanted = wanted_shares(known[by], shares)
+        counts = apportion(n_rows, np.array(list(wanted.values())))
+        parts = [
+            self._sampler.rows(int(count), {**common, by: as_predicate(by, value)}, rng)
+            for value, count in zip(wanted, counts, strict=True)
+            if count or not n_rows
+        ]
+        rows = pd.concat(parts, ignore_index=True).iloc[rng.permutation(n_rows)].reset_index(drop=True)
+        return self._with_keys(rows, rng)
 
     def condition_probability(self, conditions: Mapping[str, Any]) -> float:
         """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`).
