@@ -125,6 +125,11 @@ class Queries:
         ConditionError
             As `sample`.
 
+        Warns
+        -----
+        PrivsynthWarning
+            As `sample`, of a group that the model has hardly seen.
+
         Examples
         --------
         ``model.rebalance(10_000, by="is_fraud", shares={True: 0.3, False: 0.7})``
@@ -141,11 +146,13 @@ class Queries:
             raise parameter_error("rebalance", "conditions", f"about other columns than {by!r}", conditions)
         wanted = wanted_shares(known[by], shares)
         counts = apportion(n_rows, np.array(list(wanted.values())))
-        parts = [
-            self._sampler.rows(int(count), {**common, by: as_predicate(by, value)}, rng)
-            for value, count in zip(wanted, counts, strict=True)
-            if count or not n_rows
-        ]
+        parts = []
+        for value, count in zip(wanted, counts.tolist(), strict=True):
+            group = {**common, by: as_predicate(by, value)}
+            if count or not n_rows:
+                parts.append(self._sampler.rows(count, group, rng))
+            if count and (strange := self._strangeness(group)):
+                warnings.warn(f"rebalance, {by} = {value!r}: {strange}", PrivsynthWarning, stacklevel=2)
         rows = pd.concat(parts, ignore_index=True).iloc[rng.permutation(n_rows)].reset_index(drop=True)
         return self._with_keys(rows, rng)
 

@@ -26,6 +26,12 @@ def test_a_combination_that_was_never_seen_warns_with_figures(model):
     assert not sample[["b", "c", "d"]].any(axis=None)
 
 
+def test_a_group_that_was_never_seen_warns_by_name(model):
+    with pytest.warns(PrivsynthWarning, match="rebalance, d = False: The conditions on .* are far outside"):
+        sample = model.rebalance(40, by="d", conditions={"a": True, "b": True, "c": True}, random_state=0)
+    assert sample["d"].sum() == 20
+
+
 @pytest.mark.parametrize(
     "conditions",
     [{}, {"a": True}, {"a": True, "b": True, "c": True, "d": True}, {"x": 4.321}, {"x": (4.3, 4.31), "a": True}],
