@@ -145,3 +145,21 @@ def test_a_known_number_beyond_the_bounds_counts_as_the_outermost(model):
     filled = model.impute(pd.DataFrame({"ratio": [1e9], "visits": [np.nan]}), random_state=0)
     assert filled["ratio"].tolist() == [1e9]
     assert filled["visits"].between(0, 8).all()
+
+
+def test_columns_that_are_numbered_or_backed_by_pyarrow():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({0: rng.integers(0, 5, 1_200), 1: rng.choice(["x", "y"], 1_200)})
+    table[0] = table[0].astype("int64[pyarrow]")
+    model = fit_exactly(table)
+    rows = table.iloc[:50].copy()
+    rows.loc[::2, 0] = pd.NA
+    rows.loc[1::2, 1] = None
+    filled = model.impute(rows, random_state=0)
+    assert list(filled.columns) == [0, 1]
+    assert filled.dtypes.equals(table.dtypes)
+    assert filled.notna().all(axis=None)
+    assert (filled[0][1::2] == rows[0][1::2]).all()
+    assert np.isfinite(model.score_samples(table)).all()
+    assert model.rebalance(10, by=1, random_state=0)[1].value_counts().tolist() == [5, 5]
+    assert model.impute(rows, columns=[1], random_state=0)[0].isna().sum() == 25
