@@ -58,6 +58,8 @@ def test_scores_are_log_probabilities_of_conditions(model, grid):
     for row, score in zip(grid.itertuples(index=False), model.score_samples(grid), strict=True):
         conditions = {"vip": row.vip, "city": row.city, "visits": (row.visits, row.visits)}
         assert np.exp(score) == pytest.approx(model.condition_probability(conditions), rel=1e-6)
+        single = model.condition_probability({**conditions, "visits": row.visits})
+        assert np.exp(score) == pytest.approx(single, rel=1e-6)
 
 
 def test_densities_are_probabilities_of_narrow_ranges(model):
