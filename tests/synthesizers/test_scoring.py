@@ -14,6 +14,7 @@ from privsynth.schema import Continuous, Identifier
 from privsynth.transforms.cells import Cells
 from privsynth.transforms.columns import DiscreteColumn, NumericColumn
 from privsynth.transforms.evidence import observe
+from privsynth.transforms.predicates import Between, OneOf
 
 
 def fit_exactly(frame, **parameters):
@@ -182,3 +183,6 @@ def test_the_likelihood_of_a_number_is_how_often_it_is_drawn(decimals):
         return
     counts = np.stack([(drawn == v).mean(axis=1) for v in values])
     assert np.allclose(counts, likelihood, atol=0.01)
+    for value, expected in zip(values, likelihood, strict=True):  # and what conditions on it allow
+        assert np.allclose(column.cover(OneOf((value,))), expected)
+        assert np.allclose(column.cover(Between(value, value)), expected)
