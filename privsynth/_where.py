@@ -9,6 +9,10 @@
 The column comes first and may hold spaces, dashes and dots, because it is looked up among the names of the
 model, the longest first; the operator is the first thing after it (so ``income=>50K`` asks for the level
 ``>50K``). Values may stand in quotes. Several clauses on one column must all hold.
+
+Clauses may be joined by ``and``. An ``and`` joins where a clause is complete before it and a column with an operator
+follows; elsewhere, and in quotes, it is part of a value: ``shop=Tom and Jerry's``, ``age between 60 and 75``.
+Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ _WORD = re.compile(r"\s+(is\s+not\s+missing|is\s+missing|not\s+in|in|between)(?:
 _VALUE = r"""\s*("[^"]*"|'[^']*'|{plain}?)\s*"""
 _LISTED = re.compile(_VALUE.format(plain=r"[^,]+") + r"(?:,|$)", re.DOTALL)
 _RANGE = re.compile(_VALUE.format(plain=".+") + r"\sand\s" + _VALUE.format(plain=".+"), re.DOTALL | re.IGNORECASE)
+_AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 _FORMS = "Write it like amount>1000, country=GB, country in GB,FR, age between 60 and 75 or bmi is missing."
 
 
@@ -38,6 +43,7 @@ def parse_where(clauses: Iterable[str], columns: Sequence[ColumnTransform]) -> d
     Parameters
     ----------
     clauses : iterable of str
+        Each one clause, or several joined by ``and``.
     columns : sequence of ColumnTransform
         The columns of the model: their names, data types and levels.
 
@@ -59,7 +65,7 @@ def parse_where(clauses: Iterable[str], columns: Sequence[ColumnTransform]) -> d
     """
     by_name = {column.name: column for column in columns}
     found: dict[str, Predicate] = {}
-    for clause in clauses:
+    for clause in (part for text in clauses for part in _joined(text, by_name)):
         name, operator, rest = _split(clause, by_name)
         column = by_name[name]
         predicate = _read(clause, column, operator, rest)
@@ -73,11 +79,48 @@ def parse_where(clauses: Iterable[str], columns: Sequence[ColumnTransform]) -> d
     return found
 
 
+def _joined(text: str, columns: Mapping[str, Any]) -> list[str]:
+    """Split at each ``and`` that joins clauses."""
+    parts, start, at = [], 0, 0
+    while match := _AND.search(text, at):
+        before, after = text[start : match.start()], text[match.end() :]
+        at = match.end()
+        if _starts_a_clause(after, columns) and _is_whole(before, columns):
+            parts.append(before)
+            start = at
+    return [*parts, text[start:]]
+
+
+def _starts_a_clause(text: str, columns: Mapping[str, Any]) -> bool:
+    return any(
+        text.startswith(written) and bool(_SYMBOL.match(text[len(written) :]) or _WORD.match(text[len(written) :]))
+        for name in columns
+        for written in _written(name)
+    )
+
+
+def _is_whole(text: str, columns: Mapping[str, Any]) -> bool:
+    """Whether a clause could end here: not in quotes, and not between the ends of a range."""
+    try:
+        _, operator, rest = _split(text, columns)
+    except ConditionError:
+        return True  # it is no clause at all, and will be told so
+    if operator == "between":
+        return _RANGE.fullmatch(rest) is not None
+    values = [match[1] for match in _LISTED.finditer(rest)] if operator in ("in", "not in") else [rest]
+    return not any(text[:1] in ("'", '"') and (len(text) == 1 or text[-1] != text[0]) for text in values if text)
+
+
+def _written(name: str) -> tuple[str, ...]:
+    """Return the ways in which a column may be written."""
+    return name, name.strip(), f'"{name}"', f"'{name}'", f"`{name}`"
+
+
 def _split(clause: str, columns: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return column, operator (words in lower case, one space between) and the rest."""
     text = clause.strip()
     for name in sorted(columns, key=len, reverse=True):
-        for written in (name, name.strip(), f'"{name}"', f"'{name}'", f"`{name}`"):
+        for written in _written(name):
             rest = text[len(written) :]
             if text.startswith(written) and (match := _SYMBOL.fullmatch(rest) or _WORD.fullmatch(rest)):
                 return name, " ".join(match[1].lower().split()), (match[2] or "").strip()
@@ -153,6 +196,7 @@ def _value(clause: str, column: ColumnTransform, text: str) -> Any:
     except ValueError:
         return text[1:-1] if quoted else text
     equal = [level for level in levels if isinstance(level, (int, float)) and not isinstance(level, bool)]
+    equal = equal or [level for level in levels if isinstance(level, bool)]  # 1 is True where nothing else is a number
     return next((level for level in equal if level == number), number if equal else text)
 
 

@@ -253,11 +253,12 @@ def sample(
 
     \b
     Example:  privsynth sample model.privsynth --rows 500 --output frauds.csv
-                  --where "is_fraud=True" --where "amount>1000"
+                  --where "is_fraud=True and amount>1000"
     Conditions (in quotes, because of the shell):
       amount>1000   amount<=99.5   age between 60 and 75   time>=2024-03-01
       country=GB    country!=GB    country in GB,FR        country not in GB,FR
       bmi is missing               bmi is not missing
+    Join several by "and", or repeat --where. Put a value that holds an "and" in quotes.
 
     Ranges include their ends with <=, >= and between. A date without a time means its midnight.
     """

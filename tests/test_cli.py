@@ -70,8 +70,8 @@ def files(path):
 
 def test_sample_where_csv(folder, tmp_path):
     result = run(
-        "sample", folder / "model", "--rows", 200, "-o", tmp_path / "s.csv", "--where", "is_fraud=True",
-        "--where", "amount>100", "--where", "amount<=500", "--where", "timestamp>=2024-02-01",
+        "sample", folder / "model", "--rows", 200, "-o", tmp_path / "s.csv", "--where",
+        "is_fraud=1 and amount>100", "--where", "amount<=500", "--where", "timestamp>=2024-02-01",
         "--where", "channel in online,chip", "--random-state", 1,
     )  # fmt: skip
     assert result.exit_code == 0, result.output

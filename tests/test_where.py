@@ -82,6 +82,8 @@ COLUMNS = [
         ("income!=>50K", "income", OneOf(("<=50K",))),
         ("fraud=True", "fraud", OneOf((True,))),
         ("fraud=true", "fraud", OneOf((True,))),
+        ("fraud=1", "fraud", OneOf((True,))),
+        ("fraud!=1", "fraud", OneOf((False,))),
         ("rooms=2", "rooms", OneOf((2,))),
         ("rooms=2.0", "rooms", OneOf((2,))),
         ("rooms>2", "rooms", OneOf((3, 4))),
@@ -120,6 +122,41 @@ def test_clauses_on_one_column_intersect(clauses, wanted):
 
 
 @pytest.mark.parametrize(
+    ("clause", "wanted"),
+    [
+        ("fraud=1 and amount>1000", {"fraud": OneOf((True,)), "amount": Between(low=1000.0, low_open=True)}),
+        ("fraud=0 AND rooms>2", {"fraud": OneOf((False,)), "rooms": OneOf((3, 4))}),
+        (
+            "amount between 1 and 2 and fraud=true and country in GB,FR",
+            {"amount": Between(1.0, 2.0), "fraud": OneOf((True,)), "country": OneOf(("GB", "FR"))},
+        ),
+        ("amount>1 and amount<=9", {"amount": Between(1.0, 9.0, True, False)}),
+        ("amount is not missing and country is missing", {"amount": Between(), "country": OneOf((None,))}),
+        ('shop="Tom and Jerry\'s" and rooms=1', {"shop": OneOf(("Tom and Jerry's",)), "rooms": OneOf((1,))}),
+        ("shop=Tom and Jerry's and rooms=1", {"shop": OneOf(("Tom and Jerry's",)), "rooms": OneOf((1,))}),
+        ("shop='salt and rooms=1'", {"shop": OneOf(("salt and rooms=1",))}),
+        (
+            "shop in 'Marks, Spencer','salt and rooms=1','x, y and rooms=1' and rooms=2",
+            {"shop": OneOf(("Marks, Spencer", "salt and rooms=1", "x, y and rooms=1")), "rooms": OneOf((2,))},
+        ),
+    ],
+)
+def test_clauses_joined_by_and(clause, wanted):
+    columns = [
+        discrete("shop", [*c.levels, "salt and rooms=1", "x, y and rooms=1"]) if c.name == "shop" else c
+        for c in COLUMNS
+    ]
+    assert parse_where([clause], columns) == wanted
+
+
+def test_a_joined_expression_is_the_same_as_its_clauses():
+    clauses = ["amount>1000", "country in GB,FR", "age_is_no_column=3"]
+    assert parse_where([" and ".join(clauses[:2])], COLUMNS) == parse_where(clauses[:2], COLUMNS)
+    with pytest.raises(ConditionError, match="age_is_no_column"):
+        parse_where([" and ".join([clauses[2], clauses[0]])], COLUMNS)
+
+
+@pytest.mark.parametrize(
     ("clauses", "told"),
     [
         (["amnt>3"], "does not start with a column"),
@@ -143,6 +180,7 @@ def test_clauses_on_one_column_intersect(clauses, wanted):
         (["country in GB,"], "after the last comma"),
         (["country in"], "lists no value"),
         (["country in GB,,FR"], "cannot be read"),
+        (["fraud=2"], "asks for 2.0, which the model does not know"),
         (["country=XX"], "which the model does not know. It knows 'GB'"),
         (["country>FR"], "its levels have no order"),
         (["country in GB", "country=FR"], "together with"),

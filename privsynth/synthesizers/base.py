@@ -6,8 +6,7 @@ import contextlib
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,14 +15,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from privsynth import bundle
-from privsynth._checks import check_int
-from privsynth._random import as_generator
 from privsynth.callbacks import Callback
 from privsynth.errors import (
     BundleError,
     ConditionError,
     DataError,
-    NotFittedError,
     ParameterError,
     PrivacyError,
     PrivsynthError,
@@ -37,17 +33,12 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoiseSource, SecureNoise
 from privsynth.privacy.unit import Unit
 from privsynth.schema import Identifier, Schema, as_schema, resolve_schema
-from privsynth.synthesizers.sampling import Sampler
+from privsynth.synthesizers.queries import Queries
 from privsynth.synthesizers.stored import check_claim, check_columns, to_json_value
 from privsynth.synthesizers.watching import check_callbacks
-from privsynth.tables import as_frame, from_native, nested_columns, to_native, to_text_names
-from privsynth.training.mixture import Mixture
-from privsynth.transforms.columns import ColumnTransform
+from privsynth.tables import as_frame, nested_columns, to_native, to_text_names
 from privsynth.transforms.encoder import TableEncoder
-from privsynth.transforms.fakes import make_fakes
 from privsynth.transforms.inspection import name_identifiers
-from privsynth.transforms.predicates import Predicate, as_predicate
-from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import Persons, with_unit
 
 DEFAULT_DELTA = 1e-5
@@ -65,7 +56,7 @@ _BROKEN = (
 Self = TypeVar("Self", bound="Synthesizer")
 
 
-class Synthesizer(BaseEstimator):
+class Synthesizer(Queries, BaseEstimator):
     """A model of a private table.
 
     Subclasses fill three holes: `_check_parameters`, `_learn` and `_mixture_of`, and say in
@@ -75,7 +66,6 @@ class Synthesizer(BaseEstimator):
     epsilon: float | None
     delta: float | None
     schema: Any
-    persons_: Persons | None
     _callbacks: tuple[Callback, ...] = ()
     _noise_source: type[NoiseSource] = SecureNoise
     """Tests replace this by `NoNoise`, which makes every certificate say epsilon = infinity."""
@@ -155,60 +145,6 @@ class Synthesizer(BaseEstimator):
         finally:
             del self._callbacks
         return self
-
-    def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
-        """Draw synthetic rows, which satisfy all rules of the schema; spends no budget.
-
-        Parameters
-        ----------
-        n_rows : int
-            How many. May be left out where `conditions` is a DataFrame.
-        conditions : dict or DataFrame, optional
-            What every row must satisfy, exactly. A dict maps columns to a value, a list of values, a closed
-            range ``(low, high)`` or a pandas Interval; None means missing. A DataFrame asks for one row for
-            each of its rows, in order.
-        random_state : None, int or numpy Generator
-            Reproduces the sample.
-
-        Returns
-        -------
-        DataFrame of n_rows rows
-            Columns, order and data types of the table that was learned.
-
-        Raises
-        ------
-        ConditionError
-            When a condition names an unknown column or value, the model says that no row can satisfy it, or the
-            rules of the schema and the conditions were satisfied by no row in bounded work.
-
-        Examples
-        --------
-        ``model.sample(500, conditions={"is_fraud": True, "amount": (1000, 5000)})``
-        """
-        self._check_fitted()
-        rng = as_generator(random_state)
-        if isinstance(conditions, pd.DataFrame):
-            conditions = to_text_names(conditions)[0] if self.numbers_ else conditions
-            return self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
-        n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
-        if conditions is not None and not isinstance(conditions, Mapping):
-            raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
-        predicates = self._predicates(conditions or {})
-        return self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
-
-    def condition_probability(self, conditions: Mapping[str, Any]) -> float:
-        """Return the probability that the model gives to rows satisfying `conditions` (as in `sample`).
-
-        Rules that `sample` keeps by rejection (`Inequality`, `OneOf`) are not taken into account.
-
-        Raises
-        ------
-        ConditionError
-            As `sample`; and for a column that a formula computes.
-        """
-        self._check_fitted()
-        predicates = self._predicates(conditions)
-        return self._sampler.probability(predicates)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file of JSON and safetensors; it holds no rows and no pickle."""
@@ -296,24 +232,6 @@ class Synthesizer(BaseEstimator):
         tags.target_tags.required = False
         return tags
 
-    @property
-    def learned_columns(self) -> tuple[ColumnTransform, ...]:
-        """The columns that conditions can be set on, with what was learned of each; identifiers are not among them."""
-        self._check_fitted()
-        return self._sampler.columns
-
-    @property
-    def _sampler(self) -> Sampler:
-        """What draws rows, put together once."""
-        if not hasattr(self, "_cached_sampler"):
-            self._cached_sampler = Sampler(self._mixture_of(), self.encoder_, Reshape(self.schema_), self.columns_)
-        return self._cached_sampler
-
-    def _predicates(self, conditions: Mapping[Any, Any]) -> dict[str, Predicate]:
-        """Read conditions; columns that are numbered in the table may be named by their numbers."""
-        names = {number: name for name, number in self.numbers_.items()}
-        return {names.get(name, name): as_predicate(name, wanted) for name, wanted in conditions.items()}
-
     def _own_budget(self, ledger: Ledger | None) -> Budget:
         """Return this fit's total: delta defaults to 1e-5, or to the ledger's in proportion to epsilon."""
         if self.delta is not None or ledger is None or self.epsilon is None:
@@ -336,27 +254,6 @@ class Synthesizer(BaseEstimator):
                 stacklevel=5,
             )
 
-    def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-        """Add made-up identifiers and put the columns in the order of the table."""
-        for name, declared in self.schema_.items():
-            if isinstance(declared, Identifier):
-                sample[name] = self._keys(name, declared, len(sample), rng)
-        sample = from_native(sample[list(self.columns_)], self.arrow_)
-        return sample.rename(columns=self.numbers_) if self.numbers_ else sample
-
-    def _keys(self, name: str, declared: Identifier, n_rows: int, rng: np.random.Generator) -> pd.Series:
-        """Make up keys; those of persons repeat as often as persons have rows."""
-        if self.persons_ is None or name != self.persons_.column:
-            return make_fakes(declared, n_rows, self.columns_[name], rng)
-        owners = self.persons_.draw(n_rows, rng)
-        distinct = replace(declared, unique=True)
-        keys = make_fakes(distinct, int(owners.max(initial=-1)) + 1, self.columns_[name], rng)
-        return keys.iloc[owners].reset_index(drop=True)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "encoder_"):
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet. Call fit(df) first.")
-
     @abstractmethod
     def _check_parameters(self) -> None: ...
 
@@ -375,9 +272,6 @@ class Synthesizer(BaseEstimator):
 
         Nothing is to be set on `self`: a fit that fails, or costs more than was asked, must leave no model.
         """
-
-    @abstractmethod
-    def _mixture_of(self) -> Mixture: ...
 
     @abstractmethod
     def _model_to_dict(self) -> tuple[dict[str, Any], bundle.Arrays]: ...

@@ -23,7 +23,7 @@ from privsynth.rules import Inequality, OneOf, Range, Rule
 from privsynth.synthesizers.demands import Demands, decode_each, read_demands
 from privsynth.synthesizers.repair import repaired
 from privsynth.training.mixture import Mixture
-from privsynth.transforms.cells import Cells, FloatArray
+from privsynth.transforms.cells import Cells, FloatArray, IntArray
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
 from privsynth.transforms.encoder import TableEncoder
 from privsynth.transforms.predicates import OneOf as AmongValues
@@ -88,7 +88,7 @@ class Sampler:
         return tuple(columns)
 
     @cached_property
-    def _rejecting(self) -> tuple[Rule, ...]:
+    def rejecting(self) -> tuple[Rule, ...]:
         """The rules that decoded rows are checked for."""
         return tuple(r for r in self.reshape.original.rules if isinstance(r, (Inequality, OneOf, Range)))
 
@@ -105,7 +105,7 @@ class Sampler:
         self._check_late(late)
         mixture, _ = self.mixture.condition(self.allowed(early))
         draws = _Draws(self, mixture, early, late, rng)
-        if not self._rejecting and not self.reshape.formulas:
+        if not self.rejecting and not self.reshape.formulas:
             return draws.raw(n_rows)
         return _accept(draws, n_rows)
 
@@ -114,7 +114,7 @@ class Sampler:
         demands = read_demands(conditions, n_rows)
         if conditions.empty:
             return self.rows(len(conditions), {}, rng)
-        if self._rejecting or self.reshape.formulas or self.joints:
+        if self.rejecting or self.reshape.formulas or self.joints:
             return self._by_combination(demands, rng)
         shares = {name: np.stack([self.allowed({name: p})[name] for p in d.predicates]) for name, d in demands.items()}
         cells = self.mixture.draw_each({name: (shares[name], d.which) for name, d in demands.items()}, rng)
@@ -123,6 +123,18 @@ class Sampler:
             for j, column in enumerate(self.encoder.columns)
         }
         return pd.DataFrame(decoded, index=range(len(conditions)))
+
+    def decoded(
+        self, cells: IntArray, rng: np.random.Generator, predicates: Predicates | None = None
+    ) -> dict[str, pd.Series]:
+        """Return the original columns of rows of cells, satisfying `predicates`; computed ones are not in them yet."""
+        decoded: dict[str, pd.Series] = {}
+        for j, column in enumerate(self.encoder.columns):
+            if column.name in self.joints:
+                decoded.update(self.joints[column.name].decode(cells[:, j], rng))
+            else:
+                decoded[column.name] = column.decode(cells[:, j], rng, (predicates or {}).get(column.name))
+        return decoded
 
     def _by_combination(self, demands: Mapping[str, Demands], rng: np.random.Generator) -> pd.DataFrame:
         """Draw the rows of equal demands together: what is kept by rejection takes batches."""
@@ -146,6 +158,25 @@ class Sampler:
                 "Sample, and count."
             )
         return self.mixture.condition(self.allowed(predicates))[1]
+
+    def support(self, predicates: Predicates) -> tuple[float, float]:
+        """Return how well the model knows rows that satisfy `predicates`, computed columns left out.
+
+        Returns
+        -------
+        effective : float
+            Effective number of components behind such rows, (sum w)^2 / sum w^2 (Kish 1965).
+        touched : float
+            Probability of the cells that the predicates allow a share of, however small: a single value of a dense
+            number has probability 0, and is no stranger to the model than its cell.
+        """
+        exact, touched = self.mixture.weights, self.mixture.weights
+        for name, share in self.allowed({n: p for n, p in predicates.items() if self.reshape.place(n)}).items():
+            cells = self.mixture.probabilities[:, self.mixture.layout[name].slice]
+            exact, touched = exact * (cells @ (share / share.max())), touched * (cells @ (share > 0))
+        weights = exact / (exact.max() or 1.0)
+        effective = weights.sum() ** 2 / max(float((weights**2).sum()), 1.0)
+        return float(effective), float(touched.sum())
 
     def allowed(self, predicates: Predicates) -> dict[str, FloatArray]:
         """Return the share of each cell that each predicate allows, refusing what is impossible."""
@@ -189,13 +220,7 @@ class _Draws:
     def raw(self, n_rows: int) -> pd.DataFrame:
         """Draw and decode rows; computed columns are not in them yet."""
         cells = self.mixture.draw(n_rows, self.rng)
-        decoded: dict[str, pd.Series] = {}
-        for j, column in enumerate(self.sampler.encoder.columns):
-            if column.name in self.sampler.joints:
-                decoded.update(self.sampler.joints[column.name].decode(cells[:, j], self.rng))
-            else:
-                decoded[column.name] = column.decode(cells[:, j], self.rng, self.early.get(column.name))
-        return pd.DataFrame(decoded, index=range(n_rows))
+        return pd.DataFrame(self.sampler.decoded(cells, self.rng, self.early), index=range(n_rows))
 
     def finish(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, BoolArray]]:
         """Add computed columns; say of each demand, in words, which rows meet it."""
@@ -204,7 +229,7 @@ class _Draws:
         frame = frame.copy(deep=False)
         for name, rule in reshape.formulas.items():
             frame[name], met[f"{rule}, within what {name!r} can hold"] = compute(rule, frame, reshape, dtypes[name])
-        for other in self.sampler._rejecting:
+        for other in self.sampler.rejecting:
             met[str(other)] = other.holds(frame, reshape.original)
         for name, predicate in self.late.items():
             values = reshape.numbers(frame, name)

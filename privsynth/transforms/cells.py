@@ -144,6 +144,32 @@ class Cells:
         part = np.bincount(cell, weights, self.n_cells)
         return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
+    def likelihood(self) -> FloatArray:
+        """Return how likely a value of each leaf is given each cell, shape (n_leaves, n_cells).
+
+        A probability on a grid and in atoms, else a density. On a grid, an interval around an atom holds its value too.
+        """
+        width = np.where(self.high > self.low, self.high - self.low, 1.0)
+        mass = self.mass + self._floor
+        whole = np.bincount(self.cell, mass, self.n_cells)[self.cell]
+        each = np.divide(mass, whole * width, out=np.zeros_like(mass), where=whole > 0)
+        table = np.zeros((len(each), self.n_cells))
+        table[np.arange(len(each)), self.cell] = each
+        k = self._n_intervals
+        if self.decimals is not None and k:
+            atoms = np.arange(k, len(each))
+            around = np.clip(np.searchsorted(self.low[:k], self.low[k:], side="right") - 1, 0, k - 1)
+            inside = (self.low[around] <= self.low[k:]) & (self.low[k:] < self.high[around])
+            table[atoms[inside], self.cell[around[inside]]] += each[around[inside]]
+        return table
+
+    def holds(self, values: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return which values lie in a leaf, and not beyond the ends."""
+        units, leaf = self.to_grid(values), self.leaf_of(values)
+        low, high = self.low[leaf], self.high[leaf]
+        last = np.where(low < high, high - (self.decimals is not None), high)
+        return np.asarray((units >= low) & (units <= last))
+
     def draw(
         self, cells: IntArray, rng: np.random.Generator, *, start: FloatArray, stop: FloatArray, weights: FloatArray
     ) -> FloatArray:

@@ -137,6 +137,14 @@ class DiscreteColumn:
         mass = np.asarray(self.mass or np.ones(len(self.levels)), dtype=np.float64)
         return np.maximum(mass, 1e-12)
 
+    def likelihood(self) -> FloatArray:
+        """Return how likely each level, then each extra cell, is given each cell, shape (n_states, n_cells)."""
+        n, k = len(self.levels), self._n_level_cells
+        table = np.zeros((n + self.n_cells - k, self.n_cells))
+        table[np.arange(n), self._cells] = self._masses / np.bincount(self._cells, self._masses, k)[self._cells]
+        table[n:, k:] = np.eye(self.n_cells - k)
+        return table
+
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return the values of `cells` in the data type of the column."""
         codes = cells
@@ -270,16 +278,20 @@ class NumericColumn:
         return start, stop, self.cells.leaf_weights(start, stop)
 
     def _points(self, predicate: OneOf) -> tuple[FloatArray, IntArray, FloatArray]:
-        """Return the distinct numbers of `predicate`, the cell of each and its released mass."""
+        """Return the numbers of `predicate`, a cell that can hold each, and its released mass there.
+
+        A spike on a grid comes twice: as an atom, and as one of the values of the interval around it.
+        """
         numbers = np.unique([self._number(v) for v in predicate.values if v is not None])
-        leaf = self.cells.leaf_of(numbers)
-        mass = np.zeros(len(numbers))
         exact = self.cells.from_grid(self.cells.to_grid(numbers))
         width = np.finfo(self.dtype.lower() if self.dtype.lower() in ("float16", "float32") else "float64").eps
+        found: list[tuple[float, int, float]] = []
         for i in np.flatnonzero(np.abs(exact - numbers) <= 4 * width * np.abs(numbers)):  # 0.1 + 0.2 means 0.3
             start, stop = self.cells.overlap(exact[i], exact[i], low_open=False, high_open=False)
-            mass[i] = self.cells.leaf_weights(start, stop)[leaf[i]]
-        return numbers, self.cells.cell[leaf], mass
+            weights = self.cells.leaf_weights(start, stop)
+            found += [(numbers[i], self.cells.cell[leaf], weights[leaf]) for leaf in np.flatnonzero(weights)]
+        points, cells, mass = zip(*found, strict=True) if found else ((), (), ())
+        return np.array(points, dtype=np.float64), np.array(cells, dtype=np.int64), np.array(mass, dtype=np.float64)
 
     def cover(self, predicate: Predicate) -> FloatArray:
         """Return how much of each cell's mass `predicate` allows, in [0, 1]."""
@@ -292,6 +304,14 @@ class NumericColumn:
         else:
             share = self.cells.cover(self._cut(predicate)[2])
         return np.append(share, float(missing)) if self.null else share
+
+    def likelihood(self) -> FloatArray:
+        """Return how likely a value of each leaf, then a missing one, is given each cell."""
+        leaves = self.cells.likelihood()
+        table = np.zeros((len(leaves) + self.null, self.n_cells))
+        table[: len(leaves), : self.cells.n_cells] = leaves
+        table[len(leaves) :, self.cells.n_cells :] = 1.0
+        return table
 
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return a value for each of `cells`, satisfying `predicate`, in the data type of the column."""
