@@ -258,8 +258,8 @@ def main() -> None:
         f"{options.seeds} seed(s), each fit in a process of its own, which uses one thread.",
         "transactions: the 12 columns of make_transactions, a shop of 3,600, a balance, whether the card was present. "
         "wide: numbers, counts, levels, texts and times that depend on six common factors.",
-        "r: noise of DP-SGD relative to its signal; the neural critic runs where it is asked for. cells: of all columns "
-        "together.",
+        "r: noise of DP-SGD relative to its signal; the neural critic runs where it is asked for. cells: of all "
+        "columns together.",
         "discovery: forms, bounds, levels, leaves and 1-way counts; rest: plan, accounting, certificate.",
         "before MB: resident memory with the libraries and the table; peak MB: after the fit, or the sample.",
         "fit s: wall; cpu s, and the stages: CPU seconds on one thread, which other programs change little. "
