@@ -116,10 +116,24 @@ def test_a_holdout_of_another_population_is_no_control():
         headline, blocks, notes = privacy_section(
             real, draw(N, 2), held, target=None, fit_sample=None, rng=np.random.default_rng(0)
         )
-        assert bool(headline) == judged
+        assert len(headline) == len(NAMES)  # the rates are shown, judged or not
+        assert all((score.level is None) != judged for score in headline)
         assert all((block.scores[0].level is None) != judged for block in blocks[:-1])
         assert not notes if judged else "mostly by 'visits'" in notes[0]
         assert all(any("not judged" in note for note in block.notes) != judged for block in blocks[:-1])
+
+
+def test_shadow_models_are_judged_whatever_the_holdout():
+    """Coins decide what is learned, of either table: a copier is caught though the holdout differs."""
+    real, holdout = draw(60, 0), draw(60, 1)
+    late = holdout.assign(visits=holdout["visits"] + 50)
+    headline, _, notes = privacy_section(
+        real, draw(60, 2), late, target=None, fit_sample=lambda frame: frame, rng=np.random.default_rng(0)
+    )
+    levels = {score.name: score.level for score in headline}
+    assert levels.pop("Membership of vulnerable rows") == "bad"
+    assert notes
+    assert set(levels.values()) == {None}
 
 
 def test_rates_agree_with_a_slow_count():

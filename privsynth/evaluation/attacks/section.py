@@ -76,14 +76,14 @@ def privacy_section(
             *copies(real, holdout, synthetic, rng=rng),
         ]
         aids, aid_notes = distance_scores(members, outsiders, released, rng=rng)
-    if fit_sample is not None:
-        found.insert(1, shadow_membership(real, holdout, fit_sample=fit_sample, rng=rng))
     difference = _difference(real, holdout, rng)
     attacks = [
         dataclasses.replace(attack, is_judged=not difference, notes=(*attack.notes, *difference))
         for attack in found
         if attack is not None
     ]
+    if fit_sample is not None:  # judged all the same: whether a row was learned is a coin's toss, on both sides
+        attacks.insert(1, shadow_membership(real, holdout, fit_sample=fit_sample, rng=rng))
     blocks = [attack.block() for attack in attacks]
     blocks.append(
         Block(
@@ -95,7 +95,8 @@ def privacy_section(
             notes=aid_notes,
         )
     )
-    return [attack.score() for attack in attacks if attack.level is not None], blocks, difference
+    headline = [attack.score() for attack in attacks if attack.attack.trials and attack.control.trials]
+    return headline, blocks, difference
 
 
 def _difference(real: pd.DataFrame, holdout: pd.DataFrame, rng: np.random.Generator) -> list[str]:
