@@ -128,6 +128,18 @@ def test_a_rare_one_is_seen_beside_zero_where_decimals_are_public(decimals, octa
     assert (again[-1] > unit) == (decimals is not None)
 
 
+def test_a_rare_one_stays_in_a_column_of_whole_numbers():
+    """The data type alone says that there is nothing between 0 and 1: a rare target of 0 and 1 has two cells."""
+    frame = pd.DataFrame({"c": np.repeat([0, 1], [5000, 35])})
+    mechanisms = Mechanisms(NoNoise(), private=True)
+    for label in (BOUNDS, VALUES, ONE_WAY, *ROUNDS):
+        mechanisms.allot(label, Gaussian(0.1 if label == BOUNDS else 50.0))  # for bounds a noise of 10, not drawn
+    mechanisms.allot(VALUES + " (delta)", Failure(1e-6))
+    column = fit_encoder(frame, resolve_schema(None, frame), mechanisms, n_rows=len(frame)).columns[0]
+    assert column.n_cells == 2
+    assert set(column.decode(np.array([0, 1]), draws()).tolist()) == {0, 1}
+
+
 def test_a_column_of_which_nothing_is_seen_has_no_range():
     assert discover_bounds({"c": np.full(N, np.nan)}, generous(), BOUNDS) == {}
 
