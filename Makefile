@@ -32,6 +32,7 @@ test: .venv/installed-dev
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile explore
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

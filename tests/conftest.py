@@ -11,7 +11,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine an example takes as long as it takes: time is not what these tests are about.
-settings.register_profile("any machine", deadline=None)
+# The same examples on every run, so that a red run is red again; `make test-slow` looks for new ones.
+settings.register_profile("any machine", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1_000)
 settings.load_profile("any machine")
 
 
