@@ -10,6 +10,6 @@ from privsynth.evaluation import evaluate
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.ledger import Ledger
 from privsynth.schema import Schema
-from privsynth.synthesizers import CTGAN, load
+from privsynth.synthesizers import CTGAN, TableRelease, load
 
-__all__ = ["CTGAN", "Budget", "Ledger", "Schema", "__version__", "evaluate", "load"]
+__all__ = ["CTGAN", "Budget", "Ledger", "Schema", "TableRelease", "__version__", "evaluate", "load"]

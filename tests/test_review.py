@@ -16,6 +16,7 @@ import torch
 
 import privsynth
 from privsynth import CTGAN, Schema
+from privsynth.kinds import Boolean, Categorical
 from privsynth.rules import FixedCombinations, Formula, Inequality, Range
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
@@ -132,6 +133,22 @@ def test_every_function_that_is_handed_rows_is_listed(name):
     found = traced(lambda: model_of(name).fit(frame))
     assert len(found) > 40
     assert sorted(found - listed(PAGE.read_text(encoding="utf-8")).keys()) == []
+
+
+def test_every_function_that_releases_rows_is_listed():
+    """A party that goes first finds its cells, one that follows counts in them, a full schema needs neither."""
+    frame, model = table(), model_of("persons")
+    first = model.release(frame, first=True)
+    public = Schema({"flag": Boolean(), "kind": Categorical(("no", "yes"))})
+    few = frame[["kind", "flag"]]
+    for release in (
+        lambda: model.release(frame, first=True),
+        lambda: model.release(frame, like=first),
+        lambda: CTGAN(schema=public, verbose=False).release(few),
+    ):
+        found = traced(release)
+        assert len(found) > 10
+        assert sorted(found - listed(PAGE.read_text(encoding="utf-8")).keys()) == []
 
 
 class Peeking(CTGAN):

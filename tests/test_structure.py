@@ -167,6 +167,7 @@ def test_public_names_are_exactly_these():
         "CTGAN",
         "Ledger",
         "Schema",
+        "TableRelease",
         "__version__",
         "evaluate",
         "load",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
@@ -34,6 +35,7 @@ NOT_COVERED = (
     "not proven impossible",
 )
 
+_MOST_PARTIES = 100
 _MOST_CHARGES, _MOST_RUNS = 1000, 4  # each run of DP-SGD takes a quarter of a second to account for
 
 
@@ -57,6 +59,9 @@ class Certificate:
         Whether noise was drawn at all, from a secure source.
     unit : Unit
         Who is protected as a whole: one row, or one person.
+    parties : tuple of Certificate
+        Of a model fitted to the releases of several parties: theirs, each for its own rows. There are no charges
+        then, for nothing was read beside; epsilon and delta are the largest of a party.
     """
 
     epsilon: float
@@ -66,6 +71,22 @@ class Certificate:
     versions: dict[str, str]
     private: bool = True
     unit: Unit = ONE_ROW
+    parties: tuple[Certificate, ...] = ()
+
+    @classmethod
+    def together(cls, parties: Sequence[Certificate]) -> Certificate:
+        """Write the certificate of what is computed from the releases of several parties, and nothing else."""
+        largest = max((party.unit for party in parties), key=lambda unit: unit.rows)
+        return cls(
+            epsilon=max(party.epsilon for party in parties),
+            delta=max(party.delta for party in parties),
+            charges=(),
+            noise="; ".join(dict.fromkeys(party.noise for party in parties)),
+            versions=dict(parties[0].versions),
+            private=all(party.private for party in parties),
+            unit=Unit(largest.column, largest.rows, any(party.unit.chosen for party in parties)),
+            parties=tuple(parties),
+        )
 
     @classmethod
     def of(cls, mechanisms: Mechanisms, *, delta: float) -> Certificate:
@@ -84,6 +105,8 @@ class Certificate:
 
     def recompute(self) -> float:
         """Return epsilon once more, from the listed charges alone."""
+        if self.parties:
+            return max(party.recompute() for party in self.parties)
         events = [charge.event for charge in self.charges]
         return epsilon_of(events if self.private else [NonPrivate(), *events], delta=self.delta)
 
@@ -95,6 +118,7 @@ class Certificate:
         """
         if not 0 < self.delta < 1:
             raise PrivacyError(f"The certificate states delta={self.delta:.4g}: there is none such. Do not trust it.")
+        self._verify_parties()
         for charge in self.charges:
             if self._is_understated(charge):
                 raise PrivacyError(
@@ -120,6 +144,31 @@ class Certificate:
                 f"at delta={self.delta:.2g}. Do not trust this model's claim."
             )
 
+    def _verify_parties(self) -> None:
+        """Raise unless the claim is no more than those of all parties hold."""
+        for party in self.parties:
+            party.verify()
+        if self.parties and (
+            self.charges
+            or any(party.parties or party.unit.column != self.unit.column for party in self.parties)
+            or self.delta < max(party.delta for party in self.parties)
+            or self.unit.rows < max(party.unit.rows for party in self.parties)
+            or self.private > all(party.private for party in self.parties)
+        ):
+            raise PrivacyError("The certificate claims more than its parties' do together. Do not trust it.")
+
+    def lists(self, scale: float, *labels: str, once: bool = False) -> bool:
+        """Whether noise of this standard deviation was drawn for one of `labels`, by all parties together."""
+        if not self.parties:
+            scales = [charge.scale for charge in self.charges if charge.label in labels]
+            return scales == [scale] if once else scale in scales
+        return any(math.isclose(total, scale) for total in map(self._scale_together, labels))
+
+    def _scale_together(self, label: str) -> float:
+        """Return the standard deviation of the sum of all parties' noise for a label; NaN where one has none."""
+        each = [[charge.scale for charge in party.charges if charge.label == label] for party in self.parties]
+        return math.hypot(*(scales[0] for scales in each)) if all(len(s) == 1 for s in each) else math.nan
+
     def _is_understated(self, charge: Charge) -> bool:
         """Whether a charge cannot be for persons: a row moves every release by one at least, so a person by m."""
         if isinstance(charge.event, SubsampledGaussian):
@@ -139,12 +188,19 @@ class Certificate:
             "privacy_unit": self.unit.to_dict(),
             "failure_delta": total_delta(charge.event for charge in self.charges),
             "charges": [self._charge_to_dict(charge, mu) for charge in self.charges],
-            "composition": compose(self.charges, epsilon=self.epsilon, delta=self.delta) if self.private else None,
+            "composition": self._composition(),
             "noise": self.noise,
             "accountant": self.accountant,
             "versions": dict(self.versions),
             "not_covered": list(self.not_covered),
+            **({"parties": [party.to_dict() for party in self.parties]} if self.parties else {}),
         }
+
+    def _composition(self) -> dict[str, Any] | None:
+        """Return how the total comes about; None where nothing adds up to one."""
+        if self.parties or not self.private:
+            return None
+        return compose(self.charges, epsilon=self.epsilon, delta=self.delta)
 
     def _charge_to_dict(self, charge: Charge, mu: float) -> dict[str, Any]:
         """Return a charge with its cost and with words for both; `from_dict` reads the numbers only."""
@@ -177,7 +233,14 @@ class Certificate:
         delta = check_real("Certificate", "delta", data["delta"], low=0, low_open=True, high=1, high_open=True)
         versions = {_line(k): _line(v) for k, v in data["versions"].items()}
         unit = Unit.from_dict(data.get("privacy_unit"))
-        return cls(epsilon, delta, charges, _line(data["noise"]), versions, bool(data["private"]), unit)
+        parties = [cls.from_dict(party) for party in data.get("parties", ())[: _MOST_PARTIES + 1]]
+        runs = sum(isinstance(c.event, SubsampledGaussian) for party in parties for c in party.charges)
+        if len(parties) > _MOST_PARTIES or runs or any(party.parties for party in parties):
+            raise PrivacyError(
+                f"The certificate lists more than {_MOST_PARTIES} parties, or some that release no tables."
+            )
+        noise, private = _line(data["noise"]), bool(data["private"])
+        return cls(epsilon, delta, charges, noise, versions, private, unit, tuple(parties))
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
@@ -205,17 +268,39 @@ class Certificate:
     @property
     def not_covered(self) -> tuple[str, ...]:
         """What the guarantee leaves out, a sentence each."""
+        if self.parties:
+            return (*NOT_COVERED, *self._own_unit, *self._between_parties)
+        return (*NOT_COVERED, *self._own_unit)
+
+    @property
+    def _own_unit(self) -> tuple[str, ...]:
         if self.unit.column is None:
-            return (*NOT_COVERED, "a person with several rows is protected row by row, not as a whole")
+            return ("a person with several rows is protected row by row, not as a whole",)
         several = (
             f"a person with several values of {self.unit.column!r}, or with rows that have none, counts as several"
         )
-        return (*NOT_COVERED, several)
+        return (several,)
+
+    @property
+    def _between_parties(self) -> tuple[str, ...]:
+        """What parties that do not know of each other's rows cannot promise."""
+        epsilon, delta = (sum(getattr(party, name) for party in self.parties) for name in ("epsilon", "delta"))
+        return (
+            f"a person with rows at several parties: their epsilons and deltas add up, to {epsilon:.4g} and "
+            f"{delta:.2g} for one who is in all",
+            "a party that releases false counts: the model is as good as the worst of them",
+        )
 
     def statement(self) -> str:
         """Return the guarantee in one sentence."""
         if math.isinf(self.epsilon):
             return "NOT private: exact statistics of the rows are in this model."
+        if self.parties:
+            each = ", ".join(f"({p.epsilon:.4g}, {p.delta:.2g})" for p in self.parties)
+            return (
+                f"Differential privacy for {self.unit.text} at one of {len(self.parties)} parties, by its own release: "
+                f"{each}. It covers everything saved with this model and every row sampled from it."
+            )
         return (
             f"({self.epsilon:.4g}, {self.delta:.2g})-differential privacy for {self.unit.text}, "
             "covering everything saved with this model and every row sampled from it."
@@ -223,6 +308,10 @@ class Certificate:
 
     def __str__(self) -> str:
         """Return the certificate as plain text, a line a charge."""
+        if self.parties:
+            told = [f"Party {number}: {party}" for number, party in enumerate(self.parties, start=1)]
+            beside = [f"  - {line}" for line in self._between_parties]
+            return "\n\n".join([self.statement(), *told, "\n".join(["Between parties, not covered:", *beside])])
         lines = [
             self.statement(),
             "",

@@ -8,8 +8,9 @@ from privsynth.bundle import in_one_line, read_bundle
 from privsynth.errors import BundleError
 from privsynth.synthesizers.base import Synthesizer
 from privsynth.synthesizers.ctgan import CTGAN
+from privsynth.synthesizers.release import KIND, TableRelease
 
-__all__ = ["CTGAN", "Synthesizer", "load"]
+__all__ = ["CTGAN", "Synthesizer", "TableRelease", "load"]
 _KNOWN = {"CTGAN": CTGAN}
 
 
@@ -23,6 +24,10 @@ def load(path: str | Path) -> CTGAN:
     """
     data, tensors = read_bundle(path)
     kind = data.get("class") if isinstance(data, dict) else None
+    if kind == KIND:
+        raise BundleError(
+            f"{path} holds one party's noisy tables, no model. Fit one: privsynth fit --releases {path} ..."
+        )
     if not isinstance(kind, str) or kind not in _KNOWN:
         shown = in_one_line(repr(kind))
         raise BundleError(f"{path} holds a model of class {shown}; known are {', '.join(_KNOWN)}. Update privsynth.")

@@ -6,7 +6,8 @@ import contextlib
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ from privsynth.transforms.inspection import name_identifiers
 from privsynth.transforms.units import Persons, with_unit
 
 DEFAULT_DELTA = 1e-5
-_BROKEN = (
+BROKEN = (
     PrivsynthError,
     LookupError,
     ValueError,
@@ -54,6 +55,23 @@ _BROKEN = (
 )
 """What reading a forged model may raise; `_load` turns it into `BundleError`."""
 Self = TypeVar("Self", bound="Synthesizer")
+Learned = TypeVar("Learned")
+Reserved = tuple[int, Mechanisms]
+
+
+@dataclass(frozen=True, eq=False)
+class PrivateTable:
+    """Private rows, with what names and data types and the declared schema say about them.
+
+    ``undeclared`` are columns that may turn out to be of another kind; ``arrow`` and ``numbers`` are types of pyarrow
+    and names that were numbers, which sampled rows get back.
+    """
+
+    frame: pd.DataFrame
+    schema: Schema
+    undeclared: set[str]
+    arrow: dict[str, str]
+    numbers: dict[str, int]
 
 
 class Synthesizer(Queries, BaseEstimator):
@@ -99,45 +117,17 @@ class Synthesizer(Queries, BaseEstimator):
         """
         self._check_parameters()
         check_callbacks(callbacks)
-        budget = self._own_budget(ledger)
-        ledger = Ledger(budget) if ledger is None else ledger
-        asked = math.inf if budget.epsilon is None else budget.epsilon
         label = f"fit of {type(self).__name__}"
-        ledger.check(label, epsilon=asked, delta=budget.delta)
-        frame, numbers = to_text_names(as_frame(X, y))
-        frame, arrow = to_native(frame)
-        declared = as_schema(self.schema)
-        schema = resolve_schema(declared, frame)
-        ruled = {name for rule in schema.rules for name in rule.columns}
-        undeclared = set(schema) - set(declared) - ruled - {schema.privacy_unit}
-        schema = with_unit(name_identifiers(schema, frame.dtypes, undeclared - self._modelled_anyway()), frame)
-        self._check_columns(schema)
-        _refuse_nested(frame, schema)
-        mechanisms = Mechanisms(self._noise_source(), private=budget.is_private)
-        if not budget.is_private:
-            warnings.warn(
-                "epsilon=None: this model is NOT private. Exact statistics of the rows will be in it.",
-                PrivsynthWarning,
-                stacklevel=2,
-            )
-        unit = Unit(schema.privacy_unit).name
-        entry = ledger.reserve(label, epsilon=asked, delta=budget.delta, unit=unit)
+        budget, ledger = self._account(ledger, label)
+        table = self._private_table(X, y, as_schema(self.schema))
+        reserved = self._reserve(table, budget, ledger, label)
         self._forget()
         self._callbacks = tuple(callbacks)
         try:
-            cost = (asked, budget.delta)  # whatever it fails on may depend on rows: all is spent
-            try:
-                learned = self._learn(frame, schema, undeclared, budget, mechanisms)
-                certificate = self._certify(mechanisms, budget)
-            except ParameterError:  # the plan found the budget hopeless, from the row count (and rows per person)
-                if all(isinstance(charge.event, PureDP) for charge in mechanisms.charges):
-                    counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
-                    cost = (min(asked, counted), 0.0)
-                raise
-            finally:
-                ledger.settle(entry, epsilon=cost[0], delta=cost[1])
-            self.__dict__.update(learned, ledger_=ledger, certificate_=certificate, arrow_=arrow, numbers_=numbers)
-            self.columns_ = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+            learned, certificate = self._spend(table, budget, ledger, reserved, self._learn)
+            self.__dict__.update(learned, ledger_=ledger, certificate_=certificate)
+            self.__dict__.update(arrow_=table.arrow, numbers_=table.numbers)
+            self.columns_ = {str(name): str(dtype) for name, dtype in table.frame.dtypes.items()}
             self._set_features(len(self.columns_) - (y is not None))
         except BaseException:
             self._forget()  # half a model would be one that no certificate or ledger speaks of
@@ -145,6 +135,58 @@ class Synthesizer(Queries, BaseEstimator):
         finally:
             del self._callbacks
         return self
+
+    def _account(self, ledger: Ledger | None, label: str) -> tuple[Budget, Ledger]:
+        """Return what is asked for and the ledger to spend it from, which has room for it as of now."""
+        budget = self._own_budget(ledger)
+        ledger = Ledger(budget) if ledger is None else ledger
+        asked = math.inf if budget.epsilon is None else budget.epsilon
+        ledger.check(label, epsilon=asked, delta=budget.delta)
+        return budget, ledger
+
+    def _private_table(self, X: Any, y: Any, declared: Schema) -> PrivateTable:
+        """Return the rows and what is public about them; refuses by names and data types."""
+        frame, numbers = to_text_names(as_frame(X, y))
+        frame, arrow = to_native(frame)
+        schema = resolve_schema(declared, frame)
+        ruled = {name for rule in schema.rules for name in rule.columns}
+        undeclared = set(schema) - set(declared) - ruled - {schema.privacy_unit}
+        schema = with_unit(name_identifiers(schema, frame.dtypes, undeclared - self._modelled_anyway()), frame)
+        self._check_columns(schema)
+        _refuse_nested(frame, schema)
+        return PrivateTable(frame, schema, undeclared, arrow, numbers)
+
+    def _reserve(self, table: PrivateTable, budget: Budget, ledger: Ledger, label: str) -> Reserved:
+        """Set the budget aside before anything is read; return the ledger's entry, and what may spend it."""
+        asked = math.inf if budget.epsilon is None else budget.epsilon
+        if not budget.is_private:
+            warnings.warn(
+                "epsilon=None: this model is NOT private. Exact statistics of the rows will be in it.",
+                PrivsynthWarning,
+                stacklevel=3,
+            )
+        unit = Unit(table.schema.privacy_unit).name
+        mechanisms = Mechanisms(self._noise_source(), private=budget.is_private)
+        entry = ledger.reserve(label, epsilon=asked, delta=budget.delta, unit=unit)
+        return entry, mechanisms
+
+    def _spend(
+        self, table: PrivateTable, budget: Budget, ledger: Ledger, reserved: Reserved, learn: Callable[..., Learned]
+    ) -> tuple[Learned, Certificate]:
+        """Let `learn` read the rows, settle what that cost, and certify it."""
+        entry, mechanisms = reserved
+        asked = math.inf if budget.epsilon is None else budget.epsilon
+        cost = (asked, budget.delta)  # whatever it fails on may depend on rows: all is spent
+        try:
+            learned = learn(table.frame, table.schema, table.undeclared, budget, mechanisms)
+            return learned, self._certify(mechanisms, budget)
+        except ParameterError:  # the plan found the budget hopeless, from the row count (and rows per person)
+            if all(isinstance(charge.event, PureDP) for charge in mechanisms.charges):
+                counted = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
+                cost = (min(asked, counted), 0.0)
+            raise
+        finally:
+            ledger.settle(entry, epsilon=cost[0], delta=cost[1])
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file of JSON and safetensors; it holds no rows and no pickle."""
@@ -198,7 +240,7 @@ class Synthesizer(Queries, BaseEstimator):
                 self._model_from_dict(data["model"], tensors)
                 with contextlib.suppress(*[ConditionError] * bool(self.schema_.rules)):  # rules may be false of a table
                     self.sample(2, random_state=0)  # what it would trip over later
-        except _BROKEN as error:
+        except BROKEN as error:
             detail = bundle.in_one_line(f"{type(error).__name__}: {error}")
             raise BundleError(f"{path} is no {cls.__name__} model ({detail}). Get a fresh copy.") from error
         return self
@@ -242,17 +284,6 @@ class Synthesizer(Queries, BaseEstimator):
         left = ledger.remaining
         share = min(1.0, (budget.epsilon or 0.0) / (left.epsilon or 1.0))
         return Budget(self.epsilon, left.delta * share)
-
-    def _compare_delta(self, budget: Budget, n_rows: int, persons: Persons | None) -> None:
-        """Warn where delta allows to publish somebody in full; called by `_learn`, from releases."""
-        n_units, unit = (n_rows, "row") if persons is None else (persons.number, "person")
-        if budget.is_private and budget.delta > 1 / n_units:
-            warnings.warn(
-                f"delta={budget.delta:.2g} is above 1/{unit}s (about {1 / n_units:.2g}): it would allow to publish "
-                f"a {unit}. Use a smaller delta.",
-                PrivsynthWarning,
-                stacklevel=5,
-            )
 
     @abstractmethod
     def _check_parameters(self) -> None: ...

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -17,39 +16,33 @@ from privsynth import bundle
 from privsynth._checks import check_choice, check_int, check_real, parameter_error
 from privsynth._progress import ProgressBar
 from privsynth._random import as_generator, torch_seed
-from privsynth.errors import PrivsynthWarning
 from privsynth.nets.generator import Generator
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.mechanisms import Mechanisms
-from privsynth.rules import Formula
-from privsynth.schema import Identifier, Schema
-from privsynth.synthesizers.base import Synthesizer
+from privsynth.schema import Schema
+from privsynth.synthesizers.releasing import Releasing, Rows
+from privsynth.synthesizers.stored import read_generator
 from privsynth.synthesizers.watching import monitor_of, warn_of
 from privsynth.training.choice import choose_model
 from privsynth.training.conditions import Pool
 from privsynth.training.history import History
 from privsynth.training.loop import Settings, Trainer, fix_class
-from privsynth.training.measure import measure
 from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
-from privsynth.training.plan import CHOICE, ROUNDING, SIZE_SHARE, TRAINING, Plan, Request, make_plan, weakness
-from privsynth.training.refine import refine
-from privsynth.training.releases import PREFIX, Releases
+from privsynth.training.monitor import Monitor
+from privsynth.training.plan import CHOICE, ROUNDING, TRAINING, Plan
+from privsynth.training.refine import refine, release_partitions
+from privsynth.training.releases import Releases
+from privsynth.training.tables import Tables
 from privsynth.training.threads import few_threads
 from privsynth.transforms.cells import IntArray
-from privsynth.transforms.encoder import fit_encoder, needs
-from privsynth.transforms.inspection import Question, inspect, questions
-from privsynth.transforms.layout import Layout
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.simplex import project_to_simplex
-from privsynth.transforms.units import limit_rows
 
-MAX_CLASSES = 12
 _N_COMPONENTS = 1024
-_MOST_PROBABILITIES = 1 << 22
 
 
-class CTGAN(Synthesizer):
+class CTGAN(Releasing):
     """Conditional tabular GAN with a differential-privacy guarantee for everything that leaves `fit`.
 
     A generator with mode-specific normalization (Xu et al. 2019) is fitted by a *measured critic*, low-order
@@ -189,49 +182,29 @@ class CTGAN(Synthesizer):
                 "DP-SGD samples rows, which protects no person with several; or learn from one row of each "
                 "(max_rows_per_unit=1).",
             )  # fmt: skip
-        if not isinstance(self.condition_columns, (list, tuple, type(None))):
-            raise parameter_error("CTGAN", "condition_columns", "a list of column names", self.condition_columns)
-        named = [("condition_columns", name) for name in _listed(self.condition_columns)]
-        for parameter, name in [*named, *(("target", name) for name in _listed([self.target]) if name is not None)]:
-            if not isinstance(name, str) or name not in schema:
-                raise parameter_error("CTGAN", parameter, f"among the columns {list(schema)}", name)
-            if isinstance(schema[name], Identifier):
-                raise parameter_error("CTGAN", parameter, "a column that is modelled, not an identifier", name)
-            if any(isinstance(rule, Formula) and rule.column == name for rule in schema.rules):
-                remedy = "Name a column that the formula reads, or take the formula out of the schema."
-                raise parameter_error("CTGAN", parameter, "a column that is learned, not computed", name, remedy)
-
-    def _modelled_anyway(self) -> set[str]:
-        named = [*_listed(self.condition_columns), *_listed([self.target])]
-        return {name for name in named if isinstance(name, str)}
+        self._roles.check(schema)
 
     def _learn(
         self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
     ) -> dict[str, Any]:
-        """Spend the budget: rows per person, row count, encoder, measured tables, DP-SGD, final choice."""
+        """Spend the budget: rows per person, row count, encoder, measured tables, partitions, DP-SGD, final choice."""
         rng = as_generator(self.random_state, "CTGAN")
         dtypes = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
-        frame, persons = limit_rows(frame, schema, budget, mechanisms)
-        n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
-        self._compare_delta(budget, n_rows, persons)
-        asked = questions(schema, frame.dtypes, undeclared)
-        request = self._request(Reshape(schema), asked, mechanisms)
-        plan = make_plan(request, budget, n_rows, mechanisms)
-        if weak := weakness(plan, request, budget, unit=mechanisms.unit.rows):
-            warnings.warn(weak, PrivsynthWarning, stacklevel=4)
-        schema = inspect(frame, schema, asked, mechanisms, kept=self._modelled_anyway())
-        reshape = Reshape(schema)
-        frame = reshape.forward(frame)
-        encoder = fit_encoder(frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves)
-        reshape.check(encoder.columns)
-        codes = encoder.transform(frame)
-        split, conditions = self._roles(reshape, encoder.layout)
-        measurements = measure(
-            codes, encoder.layout, one_way=encoder.one_way, split=split, conditions=conditions, mechanisms=mechanisms
-        )
+        tables, plan, codes = self._measure(frame, schema, undeclared, budget, mechanisms)
+        learned = self._train(tables, plan, dtypes, rng, Rows(codes, mechanisms))
+        if budget.is_private:
+            mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
+        return learned
+
+    @contextlib.contextmanager
+    def _training(
+        self, tables: Tables, plan: Plan, dtypes: Mapping[str, str], rng: np.random.Generator
+    ) -> Iterator[tuple[Trainer, Monitor]]:
+        """Set up what fits a generator to releases, with the progress bar around it."""
+        encoder, n_rows = tables.encoder, tables.n_rows
         device = torch.device(self._device())
         critic = MeasuredCritic(
-            measurements, encoder.layout, n_rows=n_rows, device=device, seed=int(rng.integers(2**31))
+            tables.measurements, encoder.layout, n_rows=n_rows, device=device, seed=int(rng.integers(2**31))
         )
         seeds = torch.Generator().manual_seed(torch_seed(rng))
         generator = Generator(
@@ -247,7 +220,7 @@ class CTGAN(Synthesizer):
             critic.class_shares, n_components=_N_COMPONENTS, embedding_dim=self.embedding_dim, generator=seeds
         )
         with ProgressBar(self.verbose) as progress, few_threads(encoder.layout.width):
-            monitor = monitor_of(progress, self._callbacks, encoder, reshape, dtypes)
+            monitor = monitor_of(progress, self._callbacks, encoder, Reshape(tables.schema), dtypes)
             trainer = Trainer(
                 generator.to(device),
                 pool.to(device),
@@ -258,19 +231,34 @@ class CTGAN(Synthesizer):
                 progress=monitor.on_step,
                 on_checkpoint=lambda stage, done: monitor.on_checkpoint(stage, done, trainer.mixture),
             )
+            yield trainer, monitor
+
+    def _train(
+        self,
+        tables: Tables,
+        plan: Plan,
+        dtypes: Mapping[str, str],
+        rng: np.random.Generator,
+        rows: Rows | None,
+    ) -> dict[str, Any]:
+        """Fit a generator to releases; with `rows`, release what was set aside for later on the way."""
+        with self._training(tables, plan, dtypes, rng) as (trainer, monitor):
             if plan.measured:
                 trainer.fit_measured()
-                if not monitor.stopped:
-                    refine(trainer, codes, plan, mechanisms, rng)
-            if plan.neural and not monitor.stopped:
-                self._train_neural(trainer, codes, plan, mechanisms, rng)
-        warn_of(trainer, encoder.one_way)
-        if budget.is_private:
-            mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
+                partitions = tables.partitions
+                if rows is not None and not monitor.stopped:
+                    partitions = release_partitions(trainer, rows.codes, plan, rows.mechanisms, rng)
+                if partitions is not None and not monitor.stopped:
+                    refine(trainer, partitions)
+            if plan.neural and rows is not None and not monitor.stopped:
+                self._train_neural(trainer, rows.codes, plan, rows.mechanisms, rng)
+        warn_of(trainer, tables.encoder.one_way)
+        layout, noisy = tables.encoder.layout, tables.encoder.one_way.scale > 0
         return {
-            "schema_": schema, "persons_": persons, "encoder_": encoder, "plan_": plan, "history_": trainer.history,
-            "generator_": generator.cpu(), "pool_": pool, "_split": split,
-            "releases_": Releases.of(measurements, encoder.layout) if mechanisms.private else None,
+            "schema_": tables.schema, "persons_": tables.persons, "encoder_": tables.encoder, "plan_": plan,
+            "history_": trainer.history, "generator_": trainer.generator.cpu(),
+            "pool_": trainer.pool.to(torch.device("cpu")), "_split": tables.measurements.split,
+            "releases_": Releases.of(tables.measurements, layout) if noisy else None,
         }  # fmt: skip
 
     def _train_neural(
@@ -292,35 +280,6 @@ class CTGAN(Synthesizer):
             codes, samples, trainer.layout, n_rows=plan.n_rows, mechanisms=mechanisms, label=CHOICE, rng=rng
         )
         trainer.generator.load_state_dict((before, *checkpoints)[best])
-
-    def _request(self, reshape: Reshape, asked: Mapping[str, Question], mechanisms: Mechanisms) -> Request:
-        modelled = [name for name, column in reshape.schema.items() if not isinstance(column, Identifier)]
-        first, conditions = self._conditioned(reshape)
-        return Request(
-            discoveries=needs(reshape.schema, asked),
-            n_columns=len(modelled),
-            n_conditions=len(set(conditions) - {first}),
-            split=first is not None,
-            critic="measured" if mechanisms.unit.rows > 1 else self.critic,
-            batch_size=self.batch_size,
-            discriminator_steps=self.discriminator_steps,
-            discriminator_dim=tuple(self.discriminator_dim),
-        )
-
-    def _conditioned(self, reshape: Reshape) -> tuple[str | None, list[str]]:
-        """Return the learned columns behind the target, or first condition column, and behind all condition columns."""
-        conditions = [reshape.place(name) or name for name in _listed(self.condition_columns)]
-        target = None if self.target is None else reshape.place(_listed([self.target])[0])
-        return target or (conditions[0] if conditions else None), conditions
-
-    def _roles(self, reshape: Reshape, layout: Layout) -> tuple[int | None, list[int]]:
-        """Return the position of the splitting column, if it has few enough cells, and of further conditions."""
-        first, named = self._conditioned(reshape)
-        split = layout.names.index(first) if first is not None else None
-        conditions = [layout.names.index(name) for name in named if name != first]
-        if split is not None and layout.spans[split].size > MAX_CLASSES:
-            return None, sorted({*conditions, split})
-        return split, conditions
 
     def _settings(self, plan: Plan, n_rows: int) -> Settings:
         return Settings(
@@ -372,29 +331,6 @@ class CTGAN(Synthesizer):
         self.plan_ = Plan(**data["plan"])
         self.history_ = History.from_dict({**data["history"], **data.get("training", {})})
         self.releases_ = Releases.from_parts(data.get("releases"), tensors, layout, self._split, self.certificate_)
-        prefix = "generator."
-        weights = {k[len(prefix) :]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(prefix)}
-        widths = [self.embedding_dim + len(shares), *self.generator_dim, layout.width]
-        if sum((a + 1) * b for a, b in itertools.pairwise(widths)) != sum(w.numel() for w in weights.values()):
-            raise ValueError("weights do not fit the layers")  # before memory for the layers is asked for
-        generator = Generator(
-            [span.size for span in layout.spans],
-            n_classes=len(shares),
-            embedding_dim=self.embedding_dim,
-            hidden=tuple(self.generator_dim),
-            generator=torch.Generator().manual_seed(0),
+        self.generator_, self.pool_ = read_generator(
+            tensors, layout, shares, embedding_dim=self.embedding_dim, hidden=tuple(self.generator_dim)
         )
-        generator.load_state_dict(weights)
-        n_weights = sum(t.size for name, t in tensors.items() if not name.startswith(PREFIX))
-        classes, latents = torch.from_numpy(tensors["classes"]), torch.from_numpy(tensors["latents"])
-        strange = (classes < 0).any() | (classes >= len(shares)).any()
-        if latents.shape != (len(classes), self.embedding_dim) or bool(strange):
-            raise ValueError("latents and classes do not fit each other")
-        if not 0 < len(classes) * layout.width <= _MOST_PROBABILITIES + 64 * n_weights:
-            raise ValueError("more components and cells than such weights are for")  # eight bytes each, several times
-        self.generator_, self.pool_ = generator, Pool(latents, classes, shares)
-
-
-def _listed(names: Any) -> list[Any]:
-    """Return column names, numbers as text; nothing where `names` is no list: `_check_columns` refuses that."""
-    return [str(name) if type(name) is int else name for name in names] if isinstance(names, (list, tuple)) else []

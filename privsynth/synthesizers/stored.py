@@ -6,21 +6,30 @@ certificate with an event left out, or numbers that are all made up, is as consi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
+from privsynth.bundle import Arrays
 from privsynth.errors import PrivacyError
 from privsynth.kinds import Boolean, Categorical, Identifier, is_known_dtype
+from privsynth.nets.generator import Generator
 from privsynth.privacy.certificate import Certificate
 from privsynth.schema import Schema
 from privsynth.tables import check_arrow
+from privsynth.training.conditions import Pool
+from privsynth.training.releases import PREFIX
+from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.columns import DiscreteColumn
 from privsynth.transforms.encoder import ONE_WAY, TableEncoder
+from privsynth.transforms.layout import Layout
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import Persons
 
+_MOST_PROBABILITIES = 1 << 22
 MOST_COLUMNS = 4000
 """Of a table in a file: each takes about a millisecond to load and a tenth of a megabyte."""
 
@@ -59,12 +68,38 @@ def check_claim(certificate: Certificate, schema: Schema, encoder: TableEncoder,
         raise ValueError("persons and certificate do not fit each other")
     if not unit.chosen and schema.max_rows_per_unit not in (None, unit.rows):
         raise ValueError("the certificate is for another number of rows of a person than the schema declares")
-    scales = [charge.scale for charge in certificate.charges if charge.label == ONE_WAY]
-    if scales != [encoder.one_way.scale]:
+    if not certificate.lists(encoder.one_way.scale, ONE_WAY, once=True):
         raise PrivacyError(
-            f"The certificate lists {len(scales)} releases of {ONE_WAY} with noise {scales[:3]}, and the model holds "
-            f"one with noise {encoder.one_way.scale:.4g}. Do not trust this model's claim."
+            f"The model holds {ONE_WAY} with noise {encoder.one_way.scale:.4g}, of which its certificate does not list "
+            "one release. Do not trust this model's claim."
         )
+
+
+def read_generator(
+    tensors: Arrays, layout: Layout, shares: FloatArray, *, embedding_dim: int, hidden: tuple[int, ...]
+) -> tuple[Generator, Pool]:
+    """Read a generator and its pool; raises `ValueError` or `KeyError` where they do not fit the layout."""
+    prefix = "generator."
+    weights = {k[len(prefix) :]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(prefix)}
+    widths = [embedding_dim + len(shares), *hidden, layout.width]
+    if sum((a + 1) * b for a, b in itertools.pairwise(widths)) != sum(w.numel() for w in weights.values()):
+        raise ValueError("weights do not fit the layers")  # before memory for the layers is asked for
+    generator = Generator(
+        [span.size for span in layout.spans],
+        n_classes=len(shares),
+        embedding_dim=embedding_dim,
+        hidden=hidden,
+        generator=torch.Generator().manual_seed(0),
+    )
+    generator.load_state_dict(weights)
+    n_weights = sum(t.size for name, t in tensors.items() if not name.startswith(PREFIX))
+    classes, latents = torch.from_numpy(tensors["classes"]), torch.from_numpy(tensors["latents"])
+    strange = (classes < 0).any() | (classes >= len(shares)).any()
+    if latents.shape != (len(classes), embedding_dim) or bool(strange):
+        raise ValueError("latents and classes do not fit each other")
+    if not 0 < len(classes) * layout.width <= _MOST_PROBABILITIES + 64 * n_weights:
+        raise ValueError("more components and cells than such weights are for")  # eight bytes each, several times
+    return generator, Pool(latents, classes, shares)
 
 
 def to_json_value(value: Any) -> Any:

@@ -8,6 +8,7 @@ class or not.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -76,8 +77,9 @@ def measure(
     *,
     one_way: Release,
     split: int | None,
-    conditions: list[int],
+    conditions: Sequence[int],
     mechanisms: Mechanisms,
+    chosen: list[Pair] | None = None,
 ) -> Measurements:
     """Release every table that the plan allotted something to.
 
@@ -91,8 +93,10 @@ def measure(
         The encoder's 1-way counts, used to score pairs.
     split : int or None
         Position of the column whose cells are the classes.
-    conditions : list of int
+    conditions : sequence of int
         Positions of further condition columns.
+    chosen : list of (int, int), optional
+        The pairs that are measured, where that is settled: none are then selected.
     """
     classes = np.zeros(len(codes), dtype=np.int64) if split is None else codes[:, split]
     n_classes = 1 if split is None else layout.spans[split].size
@@ -114,10 +118,9 @@ def measure(
         condition_pairs = _pair_table(codes, layout, wanted, None, 1, mechanisms, label)
     every = list(combinations(others, 2))
     if every and mechanisms.allows(PAIRS):
-        chosen = every
-        if mechanisms.allows(SELECTION):
+        if chosen is None and mechanisms.allows(SELECTION):
             chosen = _select(codes, layout, every, one_way, mechanisms)
-        pairs = _pair_table(codes, layout, chosen, classes, n_classes, mechanisms, PAIRS)
+        pairs = _pair_table(codes, layout, every if chosen is None else chosen, classes, n_classes, mechanisms, PAIRS)
     return Measurements(split, one_way, class_columns, condition_pairs, pairs)
 
 

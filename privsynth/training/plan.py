@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy.stats import norm
 
 from privsynth._checks import parameter_error
+from privsynth.errors import PrivsynthWarning
 from privsynth.privacy.accountant import calibrate_noise_multiplier, exponential_eta, gdp_mu
 from privsynth.privacy.budget import Budget
 from privsynth.privacy.events import BoundedRange, Failure, Gaussian, PureDP, SubsampledGaussian
@@ -22,6 +25,7 @@ from privsynth.training.partitions import MOST_BOXES, N_PARTITIONS, PARTITIONS
 from privsynth.transforms.discover import COARSE, FINE
 from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
+from privsynth.transforms.units import Persons
 
 TRAINING, CHOICE, ROUNDING = "DP-SGD", "final choice", "rounding of noise"
 SIZE_SHARE = 0.02
@@ -38,6 +42,8 @@ _ROWS_A_BOX = 22.0  # of a partition on average, in standard deviations of a cou
 _FEW_BOXES = 20  # fewer say too little for their share (benchmarks/ablation_partitions.py)
 _WEAK = 0.05  # above this share of the rows, the noise of a 1-way count is worth a warning
 _FEW_ROWS = 100.0  # what a table is taken to have at least: a smaller one is learned badly rather than refused
+_ANSWERS = {ONE_WAY: 5.0, CLASS_COLUMNS: 20.0, CONDITION_PAIRS: 10.0, PAIRS: 50.0, PARTITIONS: 15.0}
+"""Shares of tables that can be measured once it is settled which."""
 _HOPELESS = 2.0  # noise of a 1-way count, in tables: nothing is learned
 
 
@@ -134,18 +140,8 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     n_boxes = 0
     if PARTITIONS in mus:
         n_boxes = _n_boxes(mus[PARTITIONS] / unit * n_rows if mechanisms.private else math.inf, n_rows)
-    blur = max((charge.scale for charge in mechanisms.charges), default=0.0)
-    surely = n_rows - 4 * blur  # the count's own noise exceeds this in 1 of 100 fits
     count_noise = unit * math.sqrt(request.n_columns) / mus[ONE_WAY]
-    if mechanisms.private and count_noise > max(surely, _FEW_ROWS * unit) * _HOPELESS:
-        raise parameter_error(
-            "CTGAN",
-            "epsilon",
-            f"large enough for about {n_rows} rows and {request.n_columns} columns (the noise of a count would be "
-            f"{count_noise:.0f} rows)",
-            budget.epsilon,
-            "Raise epsilon, learn fewer columns, or gather more rows. Only the row count was read and paid for.",
-        )
+    _refuse_hopeless(count_noise, n_rows, request.n_columns, budget, mechanisms)
     threshold = 0.0
     if VALUES in mus:
         n_open = request.discoveries[VALUES]
@@ -185,6 +181,52 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
         octaves=FINE if ROUNDS[-1] in shares or not request.discoveries["leaves"] else COARSE,
         n_boxes=n_boxes,
     )
+
+
+def plan_answers(labels: Sequence[str], n_columns: int, budget: Budget, n_rows: int, mechanisms: Mechanisms) -> None:
+    """Allot a fit's events where all queries are settled: the tables `labels`, and nothing to find out.
+
+    Raises
+    ------
+    ParameterError
+        When the budget is so small that even 1-way counts would drown in noise.
+    """
+    first = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
+    rounding = budget.delta * ROUNDING_SHARE
+    mu = gdp_mu((budget.epsilon or 1.0) * (1 - MARGIN) - first, budget.delta - rounding)
+    total = sum(_ANSWERS[label] for label in labels)
+    mus = {label: mu * math.sqrt(_ANSWERS[label] / total) for label in labels}
+    count_noise = mechanisms.unit.rows * math.sqrt(n_columns) / mus[ONE_WAY]
+    _refuse_hopeless(count_noise, n_rows, n_columns, budget, mechanisms)
+    mechanisms.allot(ROUNDING, Failure(rounding))
+    for label, share in mus.items():
+        mechanisms.allot(label, Gaussian(share))
+
+
+def _refuse_hopeless(count_noise: float, n_rows: int, n_columns: int, budget: Budget, mechanisms: Mechanisms) -> None:
+    blur = max((charge.scale for charge in mechanisms.charges), default=0.0)
+    surely = n_rows - 4 * blur  # the count's own noise exceeds this in 1 of 100 fits
+    if mechanisms.private and count_noise > max(surely, _FEW_ROWS * mechanisms.unit.rows) * _HOPELESS:
+        raise parameter_error(
+            "CTGAN",
+            "epsilon",
+            f"large enough for about {n_rows} rows and {n_columns} columns (the noise of a count would be "
+            f"{count_noise:.0f} rows)",
+            budget.epsilon,
+            "Raise epsilon, learn fewer columns, or gather more rows. Only the row count was read and paid for.",
+        )
+
+
+def compare_delta(budget: Budget, n_rows: int, persons: Persons | None) -> None:
+    """Warn where delta allows to publish somebody in full, by the released number of rows or persons."""
+    n_units, unit = (n_rows, "row") if persons is None else (persons.number, "person")
+    if budget.is_private and budget.delta > 1 / n_units:
+        warnings.warn(
+            f"delta={budget.delta:.2g} is above 1/{unit}s (about {1 / n_units:.2g}): it would allow to publish "
+            f"a {unit}. Use a smaller delta.",
+            PrivsynthWarning,
+            stacklevel=6,
+        )
 
 
 _RELATIONS = {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS}
@@ -253,7 +295,7 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
     """
     asked = request.discoveries
     small = request.n_columns / (_CLEAR * signal) ** 2 > _SMALL
-    shares = {ONE_WAY: 10.0 if small else 5.0}
+    shares = {ONE_WAY: 10.0 if small else _ANSWERS[ONE_WAY]}
     if asked[INSPECTION]:
         shares[INSPECTION] = 2.0
     if asked[BOUNDS]:
@@ -268,18 +310,18 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
     if request.critic != "neural":
         drowned = math.sqrt(request.n_columns) / _DROWNED > signal * math.sqrt(0.5)
         if request.n_columns > 1 and request.split and not drowned:
-            shares[CLASS_COLUMNS] = 20.0
+            shares[CLASS_COLUMNS] = _ANSWERS[CLASS_COLUMNS]
         if request.n_conditions and request.n_columns > 2 and not drowned:
-            shares[CONDITION_PAIRS] = 10.0
+            shares[CONDITION_PAIRS] = _ANSWERS[CONDITION_PAIRS]
         if request.n_columns > 1 + request.split and not drowned:
-            shares[PAIRS] = 50.0
+            shares[PAIRS] = _ANSWERS[PAIRS]
             shares[SELECTION] = 6.0
         if (
             PAIRS in shares
             and request.n_columns > 2 + request.split
             and _n_boxes(signal * math.sqrt(0.1), 10**6) >= _FEW_BOXES
         ):
-            shares[PARTITIONS] = 15.0
+            shares[PARTITIONS] = _ANSWERS[PARTITIONS]
     total = sum(shares.values())
     for label, most in ((INSPECTION, _MOST_SHARE / 2.5), (BOUNDS, _MOST_SHARE), (VALUES, _MOST_SHARE)):
         needed = asked[label] / (_CLEAR * signal) ** 2

@@ -15,6 +15,7 @@ import numpy as np
 
 from privsynth.errors import PrivacyError
 from privsynth.privacy.certificate import Certificate
+from privsynth.privacy.mechanisms import Release
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, Measurements, Pair, PairTable
 from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.layout import Layout
@@ -74,9 +75,9 @@ class Releases:
     tables: dict[str, Counts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, measurements: Measurements, layout: Layout) -> Releases:
-        """Keep the tables of `measurements`, which are releases."""
-        tables, room = {}, MOST_CELLS
+    def of(cls, measurements: Measurements, layout: Layout, *, room: int = MOST_CELLS) -> Releases:
+        """Keep the tables of `measurements`, which are releases, `room` cells of them at most."""
+        tables = {}
         if (columns := measurements.class_columns) is not None and columns.values.size <= room:
             tables["class_columns"] = Counts([], columns.values.ravel(), columns.scale, len(columns.values))
             room -= columns.values.size
@@ -103,6 +104,8 @@ class Releases:
         layout: Layout,
         split: int | None,
         certificate: Certificate,
+        *,
+        most: int = MOST_CELLS,
     ) -> Releases | None:
         """Read `to_parts` back; None where nothing was kept.
 
@@ -128,14 +131,33 @@ class Releases:
                 raise ValueError("releases of pairs that are none")
             single = name == "class_columns"
             size = layout.width if single else sum(_size(pair, layout) for pair in pairs)
-            if bool(pairs) == single or len(values) != n_classes * size or len(values) > MOST_CELLS:
+            if bool(pairs) == single or len(values) != n_classes * size or len(values) > most:
                 raise ValueError("releases and columns do not fit each other")
-            if scale not in [charge.scale for charge in certificate.charges if charge.label in _LABELS[name]]:
+            if not certificate.lists(scale, *_LABELS[name]):
                 raise PrivacyError(
                     f"The model holds {name} with noise {scale:.4g}, which its certificate does not list."
                 )
             tables[name] = Counts(pairs, values, scale, n_classes, int(fact["of"]))
         return cls(split, tables)
+
+    def to_measurements(self, one_way: Release, layout: Layout) -> Measurements:
+        """Return what `of` was made from; complete where there was room for everything."""
+        columns = self.tables.get("class_columns")
+        by_class = None
+        if columns is not None:
+            by_class = Release(columns.values.reshape(columns.n_classes, layout.width), columns.scale)
+        pairs = {name: _spread(self.tables.get(name), layout) for name in ("condition_pairs", "pairs")}
+        return Measurements(self.split, one_way, by_class, pairs["condition_pairs"], pairs["pairs"])
+
+
+def _spread(counts: Counts | None, layout: Layout) -> PairTable | None:
+    """Return counts of pairs as a table over all cells."""
+    if counts is None:
+        return None
+    values = np.zeros((counts.n_classes, layout.width, layout.width), dtype=np.float32)
+    for (i, j), block in counts.blocks(layout):
+        values[:, layout.spans[i].slice, layout.spans[j].slice] = block
+    return PairTable(counts.pairs, values, counts.scale)
 
 
 def _size(pair: Pair, layout: Layout) -> int:

@@ -81,14 +81,18 @@ def unit_columns(
     frame: pd.DataFrame, schema: dict[str, Any], edges: dict[str, FloatArray]
 ) -> dict[str, ColumnTransform]:
     """Fit the columns whose range has so few grid points that each is a cell."""
-    columns: dict[str, ColumnTransform] = {}
-    for name, ends in edges.items():
-        digits = digits_of(schema[name])
-        points = unit_edges(ends, digits, high_inside=schema[name].high is not None, most=MAX_CELLS)
-        if points is not None:
-            cells = Cells(points[:-1], points[1:], np.ones(len(points) - 1), np.arange(len(points) - 1), digits)
-            columns[name] = NumericColumn.of(name, str(frame.dtypes[name]), cells, schema[name])
-    return columns
+    made = {name: unit_column(name, str(frame.dtypes[name]), ends, schema[name]) for name, ends in edges.items()}
+    return {name: column for name, column in made.items() if column is not None}
+
+
+def unit_column(name: str, dtype: str, ends: FloatArray, column: Any) -> NumericColumn | None:
+    """Return a column of a cell for each grid point between `ends`; None where there are too many, or no grid."""
+    digits = digits_of(column)
+    points = unit_edges(ends, digits, high_inside=column.high is not None, most=MAX_CELLS)
+    if points is None:
+        return None
+    cells = Cells(points[:-1], points[1:], np.ones(len(points) - 1), np.arange(len(points) - 1), digits)
+    return NumericColumn.of(name, dtype, cells, column)
 
 
 def leaf_columns(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from privsynth.transforms.values import to_levels, to_steps
 
 VALUES, ONE_WAY = "levels and atoms", "1-way counts"
 MAX_LEVEL_CELLS = 96
-__all__ = ["BOUNDS", "MAX_CELLS", "ONE_WAY", "ROUNDS", "VALUES", "TableEncoder", "fit_encoder", "needs"]
+__all__ = ["BOUNDS", "MAX_CELLS", "ONE_WAY", "ROUNDS", "VALUES", "TableEncoder", "count_cells", "fit_encoder", "needs"]
 
 
 def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
@@ -101,7 +101,7 @@ class TableEncoder:
 
 
 def fit_encoder(
-    frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, n_rows: int, octaves: int = FINE
+    frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, n_rows: int, octaves: int = FINE, keep: bool = False
 ) -> TableEncoder:
     """Fit the columns of `frame` on private releases.
 
@@ -117,6 +117,8 @@ def fit_encoder(
         The released row count.
     octaves : {FINE, COARSE}
         How finely undeclared bounds are looked for.
+    keep : bool
+        Keep the cells of missing and of other values, though this table may have none: another may.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def fit_encoder(
     columns.update(units)
     columns.update(leaf_columns(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
     fixed = {n for n, column in modelled.items() if _is_declared(column)}
-    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, unseen)
+    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, unseen, keep)
 
 
 def _is_declared(column: Any) -> bool:
@@ -221,17 +223,18 @@ def _count_cells(
     mechanisms: Mechanisms,
     fixed: set[str],
     unseen: set[str],
+    keep: bool,
 ) -> TableEncoder:
     """Release the 1-way counts; drop missing, other and (unless `fixed`) outermost cells that noise could fill."""
     exact = [np.bincount(c.encode(frame[c.name]), minlength=c.n_cells).astype(np.int64) for c in columns]
-    release = mechanisms.counts(ONE_WAY, np.concatenate(exact), sensitivity=float(np.sqrt(len(columns))))
+    release = _one_way(exact, columns, mechanisms)
     parts = np.split(release.values, np.cumsum([c.n_cells for c in columns])[:-1])
     kept, counts = [], []
     for column, noisy in zip(columns, parts, strict=True):
         if column.name in unseen or _only_missing(column, noisy, release.scale):
             column, noisy = _nothing_known(column, noisy)
         else:
-            for extra in ("null", "other"):
+            for extra in () if keep else ("null", "other"):
                 cell = column.extra.get(extra)
                 if cell is not None and column.n_cells > 1 and noisy[cell] <= 3 * release.scale + 0.5:  # .5: rounding
                     noisy = np.delete(noisy, cell)
@@ -243,6 +246,17 @@ def _count_cells(
     if mechanisms.private and (note := _seen_little(kept, counts, fixed)):
         warnings.warn(note, PrivsynthWarning, stacklevel=6)
     return TableEncoder(tuple(kept), Release(np.concatenate(counts), release.scale))
+
+
+def count_cells(frame: pd.DataFrame, columns: Sequence[ColumnTransform], mechanisms: Mechanisms) -> TableEncoder:
+    """Release the 1-way counts of columns whose cells are settled."""
+    exact = [np.bincount(c.encode(frame[c.name]), minlength=c.n_cells).astype(np.int64) for c in columns]
+    return TableEncoder(tuple(columns), _one_way(exact, columns, mechanisms))
+
+
+def _one_way(exact: list[IntArray], columns: Sequence[ColumnTransform], mechanisms: Mechanisms) -> Release:
+    """Release the rows in each cell of each column."""
+    return mechanisms.counts(ONE_WAY, np.concatenate(exact), sensitivity=float(np.sqrt(len(columns))))
 
 
 def _nothing_known(column: ColumnTransform, noisy: FloatArray) -> tuple[ColumnTransform, FloatArray]:
