@@ -14,9 +14,9 @@ _ANY_DATE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ,]+\d{1,2}:\d{2}.*)?"
 
 
 def parse_declared(frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:
-    """Parse the text columns that the schema declares as dates."""
+    """Parse the text columns that the schema declares as dates; those with a format of their own stay text."""
     for name, column in (schema or {}).items():
-        if isinstance(column, Datetime) and name in frame and _is_text(frame[name]):
+        if isinstance(column, Datetime) and column.format is None and name in frame and _is_text(frame[name]):
             parsed = _parse(frame[name])
             if parsed is None:
                 raise DataError(

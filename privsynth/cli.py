@@ -1,4 +1,4 @@
-"""The command ``privsynth``: demo, fit, sample, evaluate, pack, inspect, audit.
+"""The command ``privsynth``: demo, fit, release, sample, evaluate, pack, inspect, audit.
 
 Whatever is wrong with the input is told in one line on standard error, with exit code 2; outputs are checked
 before anything is read or spent, and written whole or not at all.
@@ -16,20 +16,13 @@ import numpy as np
 import typer
 
 from privsynth._audit_command import audit_command
-from privsynth._dates import align_dates, parse_declared
+from privsynth._dates import align_dates
 from privsynth._files import check_output, write_report, write_text
+from privsynth._fit_command import fit_command
+from privsynth._options import Seed, Target
 from privsynth._pack_command import pack_command
-from privsynth._shell import (
-    Commands,
-    check_budget,
-    check_left,
-    columns_text,
-    declared_schema,
-    ledger_text,
-    open_ledger,
-    read_certificate,
-    told_of_ledger,
-)
+from privsynth._release_command import release_command
+from privsynth._shell import Commands, check_budget, columns_text, read_certificate
 from privsynth._version import __version__
 from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
@@ -39,7 +32,7 @@ from privsynth.evaluation.score import SECTIONS
 from privsynth.publish import check
 from privsynth.report import render_certificate
 from privsynth.schema import Continuous, Datetime, Schema
-from privsynth.synthesizers import CTGAN, load
+from privsynth.synthesizers import CTGAN, TableRelease, is_release, load
 from privsynth.tables import check_writable, read_table, write_table
 
 # What anybody knows of card payments without seeing one: the card limit, the currency's decimals, the period.
@@ -84,11 +77,6 @@ def _privsynth(
     pass
 
 
-Seed = Annotated[
-    int | None,
-    typer.Option("--random-state", min=0, metavar="N", help="Seed, an integer >= 0. Default: another one each time."),
-]
-Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to be predicted, such as a label.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model that `privsynth fit` wrote.")]
 
 
@@ -153,89 +141,8 @@ Next:
     )
 
 
-@app.command()
-def fit(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="The private table, .csv or .parquet.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file to write.")],
-    epsilon: Annotated[float, typer.Option(metavar="E", help="Total privacy budget, above 0 and up to 30.")] = 1.0,
-    no_privacy: Annotated[
-        bool, typer.Option("--no-privacy", help="Learn without noise and without guarantee.")
-    ] = False,
-    delta: Annotated[
-        float | None,
-        typer.Option(
-            metavar="D",
-            help="Total delta, well below 1/rows. Default: 1e-5, or with a ledger its rest in proportion to epsilon.",
-            show_default=False,
-        ),
-    ] = None,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="A column you will often condition on; may be repeated."),
-    ] = None,
-    target: Target = None,
-    schema: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="What is public of the columns: privsynth schema JSON or SDV metadata JSON."),
-    ] = None,
-    privacy_unit: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The column that names a row's person, who is protected with all rows."),
-    ] = None,
-    max_rows_per_unit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Rows of a person to learn from. Default: chosen privately.")
-    ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Budget shared by all fits on this table, kept in this JSON file."),
-    ] = None,
-    ledger_epsilon: Annotated[
-        float | None, typer.Option(metavar="E", help="Total epsilon of a ledger that does not exist yet.")
-    ] = None,
-    ledger_delta: Annotated[
-        float | None, typer.Option(metavar="D", help="Total delta of a ledger that does not exist yet.")
-    ] = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Most training steps.")] = 1500,
-    critic: Annotated[
-        str, typer.Option(help="auto, both, measured or neural; auto: measured, which won our comparisons.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    random_state: Seed = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary; errors only.")] = False,
-) -> None:
-    """Learn a private table and save the model.
-
-    \b
-    Example:  privsynth fit patients.csv --target diabetes --output model.privsynth
-    Several fits on one table under one budget:
-              privsynth fit patients.csv --output a.privsynth --epsilon 0.5
-                  --ledger patients.ledger.json --ledger-epsilon 2 --ledger-delta 1e-5
-
-    Epsilon covers everything: bounds, categories, missing values, training. Smaller is more private; 1 is
-    usual. Names, data types and everything declared in the schema count as public.
-
-    Text columns of a CSV that hold dates are learned as categories unless the schema declares them, such as
-    {"columns": {"admitted": {"kind": "datetime"}}}. Keys and free text are best declared as "identifier".
-    """
-    check_output(output, data, schema, ledger)
-    check_budget(epsilon, delta)
-    declared = declared_schema(schema, privacy_unit, max_rows_per_unit)
-    book = open_ledger(ledger, ledger_epsilon, ledger_delta)
-    check_left(book, None if no_privacy else epsilon, delta)
-    start = time.monotonic()
-    frame = parse_declared(read_table(data), declared)
-    model = CTGAN(
-        None if no_privacy else epsilon, delta=delta, condition_columns=condition or None, target=target,
-        schema=declared, critic=critic, steps=steps, device=device, verbose=not quiet, random_state=random_state,
-    )  # fmt: skip
-    with told_of_ledger(book):
-        model.fit(frame, ledger=book)
-        model.save(output)
-    if not quiet:
-        typer.echo(model.certificate_.statement())
-        typer.echo(f"Learned {frame.shape[1]} columns in {time.monotonic() - start:.0f} s. The model is {output}.")
-        if book is not None:
-            typer.echo(f"{ledger}: {ledger_text(book)}.")
+app.command("fit")(fit_command)
+app.command("release")(release_command)
 
 
 @app.command()
@@ -319,18 +226,21 @@ def evaluate_command(
 def inspect(
     model: Annotated[
         Path,
-        typer.Argument(metavar="MODEL", help="A model, a release folder, or a certificate alone, as .json."),
+        typer.Argument(
+            metavar="MODEL", help="A model, a party's release, a folder to share, or a certificate (.json)."
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the certificate as a page to print, .html.")
     ] = None,
 ) -> None:
-    """Show a model's columns and certificate, or verify a release folder.
+    """Show a model's columns and certificate, or verify what else privsynth wrote.
 
     \b
     Example:  privsynth inspect model.privsynth --html certificate.html
-              privsynth inspect release
+              privsynth inspect a.release
+              privsynth inspect folder
               privsynth inspect certificate.json
 
     The certificate lists every touch of the private rows; its epsilon is recomputed from that list, and a
@@ -345,6 +255,10 @@ def inspect(
     elif model.suffix.lower() == ".json":
         certificate = read_certificate(model)
         told = str(certificate)
+    elif is_release(model):
+        released = TableRelease.load(model)
+        certificate = released.certificate
+        told = f"{released}\n\n{certificate}"
     else:
         loaded = load(model)
         certificate = loaded.certificate_

@@ -106,6 +106,53 @@ def test_evaluate_compares_dates_as_dates(folder, tmp_path, ending):
     assert {c["name"]: c["kind"] for c in summary["columns"]}["timestamp"] == "datetime"
 
 
+def test_two_parties_release_and_a_coordinator_fits_a_model(folder, tmp_path):
+    one, other, model = (tmp_path / name for name in ("a.release", "b.release", "model"))
+    book = ("--ledger", tmp_path / "ledger.json", "--ledger-epsilon", 2, "--ledger-delta", 1e-4)
+    assert_refused(
+        run("release", folder / "data.csv", "--target", "is_fraud", "-o", one, *book), "'country' (no categories)"
+    )
+    assert not (tmp_path / "ledger.json").exists() or Ledger.open(tmp_path / "ledger.json").spent == (0, 0)
+    result = run(
+        "release", folder / "data.csv", "--first", "--target", "is_fraud", "--schema", folder / "schema.json",
+        "-o", one, *book, *FAST,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "--like a.release" in result.stdout
+    assert "epsilon=1 of 2" in result.stdout
+    result = run("release", folder / "holdout.csv", "--like", one, "-o", other, *FAST)
+    assert result.exit_code == 0, result.output
+    shown = run("inspect", other)
+    assert "Noisy tables of about" in shown.stdout
+    assert "Verified" in shown.stdout
+    result = run("fit", "--releases", one, other, "-o", model, *FAST)
+    assert result.exit_code == 0, result.output
+    assert "at one of 2 parties, by its own release: (1, 5e-05), (1, 1e-05)" in " ".join(result.stdout.split())
+    page = tmp_path / "page.html"
+    result = run("inspect", model, "--html", page)
+    assert "Party 2: (1, 1e-05)" in result.stdout
+    assert "party 2, pairs by class" in page.read_text(encoding="utf-8")
+    assert run("sample", model, "--rows", 700, "-o", tmp_path / "s.csv", "--random-state", 0).exit_code == 0
+    assert run("pack", model, tmp_path / "s.csv", "-o", tmp_path / "folder").exit_code == 0
+    assert "at one of 2 parties" in run("inspect", tmp_path / "folder").stdout
+
+
+def test_what_does_not_go_with_releases_is_refused(folder, small, tmp_path):
+    one = tmp_path / "a.release"
+    assert run("release", small, "--first", "-o", one, "--epsilon", 5, *FAST).exit_code == 0
+    fit = ("fit", "--releases", one, "-o", tmp_path / "model")
+    assert_refused(run(*fit, "--epsilon", 1), "--epsilon: settled by the parties")
+    assert_refused(run(*fit, "--target", "ward"), "--target: settled by the parties")
+    assert_refused(run("fit", small, small, "-o", tmp_path / "model"), "fit learns one table. Got 2")
+    assert_refused(run("fit", "--releases", small, "-o", tmp_path / "model"), "no privsynth model")
+    assert_refused(run("fit", "--releases", one, folder / "model", "-o", tmp_path / "model"), "no release of noisy")
+    assert_refused(run("release", small, "--like", folder / "model", "-o", one), "no release of noisy")
+    assert_refused(run("release", small, "--like", one, "-o", one), "one of the inputs")
+    assert_refused(run("release", small, "--first", "-o", one, "--epsilon", 0), "--epsilon must be above 0")
+    assert_refused(run("sample", one, "--rows", 5, "-o", tmp_path / "s.csv"), "noisy tables, no model")
+    assert files(tmp_path) == ["a.release"]
+
+
 def test_inspect_prints_no_escapes_of_a_model(tmp_path):
     """A level or a name could make a claim look verified."""
     frame = pd.DataFrame({"a\x1b[2Jb": np.arange(900) % 2 == 0, "c": np.where(np.arange(900) % 2, "d\x1b[31m", "e\nf")})

@@ -18,7 +18,10 @@ FLOORS = [  # on each floor the flats: parts that may see each other (without ci
     ["training nets"],
     ["report"],  # it renders plain dicts and knows neither of the two above
     ["synthesizers", "evaluation"],
-    ["cli _shell _audit_command _pack_command _files _dates _where testing augment audit publish __main__"],
+    [
+        "cli _shell _options _fit_command _release_command _audit_command _pack_command _files _dates _where testing "
+        "augment audit publish __main__"
+    ],
 ]
 PLACE = {
     part: (number, flat) for number, flats in enumerate(FLOORS) for flat in flats for part in flat.split()
@@ -37,7 +40,7 @@ DOORS = {
     "cryptography": ("privacy._keystream",),
     "rich": ("_progress", "cli"),
     "jinja2": ("report",),
-    "typer": ("cli", "_shell", "_audit_command", "_pack_command"),
+    "typer": ("cli", "_shell", "_options", "_fit_command", "_release_command", "_audit_command", "_pack_command"),
     "torch.utils.tensorboard": ("callbacks",),
     "faker": ("transforms.fakes",),
     "filelock": ("privacy._ledger_file",),

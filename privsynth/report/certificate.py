@@ -38,11 +38,14 @@ def render_certificate(certificate: dict[str, Any], *, source: str = "") -> str:
     """
     held = read_anew(certificate)
     page = environment().get_template("certificate.html.j2")
-    return page.render(**held, source=source, sums=held["facts"]["composition"], digits=digits)
+    return page.render(**held, source=source, digits=digits)
 
 
 def read_anew(certificate: dict[str, Any]) -> dict[str, Any]:
-    """Return what a page shows of a certificate, made from its numbers only: ``facts``, ``rows`` and ``again``.
+    """Return what a page shows of a certificate, made from its numbers only.
+
+    ``facts``, the ``rows`` of its list, the total ``again``, and as ``parties`` the facts of each party whose release
+    was learned from, or ``facts`` alone.
 
     Raises
     ------
@@ -53,8 +56,14 @@ def read_anew(certificate: dict[str, Any]) -> dict[str, Any]:
     read.verify()
     facts, again = read.to_dict(), read.recompute()
     otherwise = "composed numerically" if read.private else "not bounded"
-    rows = [_row(charge, otherwise) for charge in facts["charges"]]
-    return {"facts": facts, "rows": rows, "again": digits(again) if math.isfinite(again) else None}
+    parties = facts.get("parties", [facts])
+    several = len(parties) > 1
+    rows = [
+        _row({**charge, "label": f"party {number}, {charge['label']}" if several else charge["label"]}, otherwise)
+        for number, party in enumerate(parties, start=1)
+        for charge in party["charges"]
+    ]
+    return {"facts": facts, "rows": rows, "again": digits(again) if math.isfinite(again) else None, "parties": parties}
 
 
 def _row(charge: dict[str, Any], otherwise: str) -> dict[str, str]:

@@ -8,9 +8,9 @@ from privsynth.bundle import in_one_line, read_bundle
 from privsynth.errors import BundleError
 from privsynth.synthesizers.base import Synthesizer
 from privsynth.synthesizers.ctgan import CTGAN
-from privsynth.synthesizers.release import KIND, TableRelease
+from privsynth.synthesizers.release import KIND, TableRelease, is_release
 
-__all__ = ["CTGAN", "Synthesizer", "TableRelease", "load"]
+__all__ = ["CTGAN", "Synthesizer", "TableRelease", "is_release", "load"]
 _KNOWN = {"CTGAN": CTGAN}
 
 

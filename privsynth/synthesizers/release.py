@@ -59,6 +59,12 @@ class TableRelease:
     arrow: dict[str, str]
     numbers: dict[str, int]
 
+    def __str__(self) -> str:
+        """Say what was counted."""
+        names = ", ".join(column.name for column in self.tables.encoder.columns)
+        lines = [f"Noisy tables of about {self.tables.n_rows:,} rows: {', '.join(self.tables.labels)}", f"of {names}."]
+        return bundle.in_one_line(" ".join(lines))
+
     def save(self, path: str | Path) -> None:
         """Write the release to one file, whole or not at all.
 
@@ -143,6 +149,12 @@ class TableRelease:
         partitions = _partitions_from_parts(data["partitions"], tensors, layout, split, certificate)
         tables = Tables(n_rows, schema, encoder, tuple(conditions), measurements, persons, partitions)
         return cls(tables, certificate, roles, columns, arrow, numbers)
+
+
+def is_release(path: str | Path) -> bool:
+    """Whether a file says that it is a release; raises `BundleError` where it says nothing."""
+    data, _ = bundle.read_bundle(path)
+    return isinstance(data, dict) and data.get("class") == KIND
 
 
 def as_release(given: TableRelease | str | Path) -> TableRelease:

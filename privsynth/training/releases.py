@@ -75,9 +75,9 @@ class Releases:
     tables: dict[str, Counts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, measurements: Measurements, layout: Layout, *, room: int = MOST_CELLS) -> Releases:
+    def of(cls, measurements: Measurements, layout: Layout, *, room: int | None = None) -> Releases:
         """Keep the tables of `measurements`, which are releases, `room` cells of them at most."""
-        tables = {}
+        tables, room = {}, MOST_CELLS if room is None else room
         if (columns := measurements.class_columns) is not None and columns.values.size <= room:
             tables["class_columns"] = Counts([], columns.values.ravel(), columns.scale, len(columns.values))
             room -= columns.values.size
