@@ -167,6 +167,10 @@ class Mechanisms:
         self._charge("size", PureDP, sensitivity=sensitivity, scale=scale, exact=np.array([n_rows]))
         return max(1, self.noise.discrete_laplace(n_rows, scale=scale))
 
+    def scale_of(self, label: str, *, sensitivity: float) -> float:
+        """Return the standard deviation of the noise that `counts` will add: known before anything is read."""
+        return sensitivity * self.unit.rows / self._event(label, Gaussian).mu if self.private else 0.0
+
     def counts(self, label: str, values: IntArray, *, sensitivity: float) -> Release:
         """Release integer counts by the Gaussian mechanism.
 
@@ -179,10 +183,8 @@ class Mechanisms:
         sensitivity : float
             The most that one row changes `values` in L2 norm.
         """
-        event = self._event(label, Gaussian)
-        sensitivity = sensitivity * self.unit.rows
-        scale = sensitivity / event.mu if self.private else 0.0
-        self._charge(label, Gaussian, sensitivity=sensitivity, scale=scale, exact=values)
+        scale = self.scale_of(label, sensitivity=sensitivity)
+        self._charge(label, Gaussian, sensitivity=sensitivity * self.unit.rows, scale=scale, exact=values)
         self._round(scale, values.size)
         return Release(self.noise.discrete_gaussian(values, scale=scale), scale)
 

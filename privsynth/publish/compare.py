@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from privsynth._version import __version__
@@ -27,10 +28,12 @@ from privsynth.publish.foreign import foreign_columns
 from privsynth.publish.labels import cell_labels, display_order
 from privsynth.synthesizers.ctgan import CTGAN
 from privsynth.tables import as_frame, to_native, to_text_names
+from privsynth.training.grouping import summed
 from privsynth.training.measure import Pair
 from privsynth.training.releases import Counts
 from privsynth.transforms.cells import FloatArray, IntArray
-from privsynth.transforms.layout import Layout
+from privsynth.transforms.columns import ColumnTransform
+from privsynth.transforms.layout import Layout, Span
 from privsynth.transforms.reshape import Reshape
 
 _GOOD, _BAD = 0.02, 0.08  # of rows, beyond noise
@@ -156,22 +159,53 @@ def _pairs(model: CTGAN, codes: IntArray, n_rows: int, name: str) -> Iterator[di
     for (i, j), block in blocks:
         size = block.shape
         flat = (classes * size[1] + codes[:, i]) * size[2] + codes[:, j]
-        shares = np.bincount(flat, minlength=block.size) / len(codes)
-        off = np.abs(shares - block.ravel() / n_rows)
-        worst = int(np.argmax(off))
-        c, a, b = np.unravel_index(worst, size)
-        where = [
-            f"{columns[i].name} = {cell_labels(columns[i])[a]}",
-            f"{columns[j].name} = {cell_labels(columns[j])[b]}",
-        ]
-        if split is not None:
-            where.append(f"{columns[split].name} = {cell_labels(columns[split])[c]}")
+        found = np.bincount(flat, minlength=block.size).reshape(size) / len(codes)
+        groups = [_members(counts, c, (layout.spans[i], layout.spans[j])) for c in range(size[0])]
+        released = np.concatenate([summed(b, *g).ravel() for b, g in zip(block, groups, strict=True)]) / n_rows
+        shares = np.concatenate([summed(b, *g).ravel() for b, g in zip(found, groups, strict=True)])
+        worst = int(np.argmax(np.abs(shares - released)))
         yield {
             "a": columns[i].name, "b": columns[j].name, "by": None if split is None else columns[split].name,
-            **_distances(block.ravel() / n_rows, shares, counts.scale / n_rows, len(codes)),
-            "worst": {"cell": ", ".join(where), "released": float(block.ravel()[worst] / n_rows),
-                      "synthetic": float(shares[worst])},
+            **_distances(released, shares, counts.scale / n_rows, len(codes)),
+            "worst": {"cell": _where(worst, groups, columns[i], columns[j], None if split is None else columns[split]),
+                      "released": float(released[worst]), "synthetic": float(shares[worst])},
         }  # fmt: skip
+
+
+def _members(counts: Counts, c: int, spans: tuple[Span, Span]) -> tuple[IntArray, IntArray]:
+    """Return the group of each cell of two columns in a class, counted from 0."""
+    numbers = [np.arange(span.size) if counts.groups is None else counts.groups[c][span.slice] for span in spans]
+    return numbers[0] - numbers[0][0], numbers[1] - numbers[1][0]
+
+
+def _where(
+    place: int,
+    groups: list[tuple[IntArray, IntArray]],
+    one: ColumnTransform,
+    two: ColumnTransform,
+    by: ColumnTransform | None,
+) -> str:
+    """Name the count at a place in the counts of all classes, one after the other."""
+    for c, (first, second) in enumerate(groups):
+        shape = (int(first.max()) + 1, int(second.max()) + 1)
+        if place >= shape[0] * shape[1]:
+            place -= shape[0] * shape[1]
+            continue
+        a, b = divmod(place, shape[1])
+        named = [f"{one.name} = {_label(one, first == a)}", f"{two.name} = {_label(two, second == b)}"]
+        return ", ".join([*named, *([] if by is None else [f"{by.name} = {cell_labels(by)[c]}"])])
+    raise IndexError("a place beyond all counts")
+
+
+def _label(column: ColumnTransform, members: npt.NDArray[np.bool_]) -> str:
+    """Name a group of cells: its only one, its ends where they are in order, or the first and how many more."""
+    labels = cell_labels(column)
+    chosen = np.flatnonzero(members)
+    if len(chosen) == 1:
+        return labels[chosen[0]]
+    if column.in_order:
+        return f"{labels[chosen[0]]} to {labels[chosen[-1]]}"
+    return f"{labels[chosen[0]]} and {len(chosen) - 1} more"
 
 
 def _with_class(counts: Counts, layout: Layout, split: int | None) -> Iterator[tuple[Pair, FloatArray]]:

@@ -243,13 +243,17 @@ class Releasing(Synthesizer):
         schema = inspect(frame, schema, asked, mechanisms, kept=self._modelled_anyway())
         reshape = Reshape(schema)
         frame = reshape.forward(frame)
-        encoder = fit_encoder(frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves, keep=keep)
+        told = {name for name in self._modelled_anyway() if name in reshape.schema}
+        encoder = fit_encoder(
+            frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves, keep=keep, told=told
+        )
         reshape.check(encoder.columns)
         codes = encoder.transform(frame)
         split, conditions = self._roles.places(reshape, encoder.layout)
         measurements = measure(
-            codes, encoder.layout, one_way=encoder.one_way, split=split, conditions=conditions, mechanisms=mechanisms
-        )
+            codes, encoder.layout, one_way=encoder.one_way, split=split, conditions=conditions, mechanisms=mechanisms,
+            columns=encoder.columns,
+        )  # fmt: skip
         return Tables(n_rows, schema, encoder, tuple(conditions), measurements, persons), plan, codes
 
     def _explore(

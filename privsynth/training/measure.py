@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from privsynth.privacy.mechanisms import Mechanisms, Release
+from privsynth.training.grouping import group_cells, spread
 from privsynth.transforms.cells import IntArray
+from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
 
@@ -41,11 +43,15 @@ class PairTable:
         Counts at [c, cell of the first, cell of the second]; 0 elsewhere. One class if not split.
     scale : float
         Standard deviation of the noise.
+    groups : ndarray of int of shape (n_classes, width), optional
+        What was counted where these are not single cells: groups of them (`training.grouping`). `values` then has
+        the counts spread evenly over the cells of a group.
     """
 
     pairs: list[Pair]
     values: npt.NDArray[np.float32]
     scale: float
+    groups: IntArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,8 @@ def measure(
     conditions: Sequence[int],
     mechanisms: Mechanisms,
     chosen: list[Pair] | None = None,
+    groups: IntArray | None = None,
+    columns: Sequence[ColumnTransform] | None = None,
 ) -> Measurements:
     """Release every table that the plan allotted something to.
 
@@ -97,6 +105,10 @@ def measure(
         Positions of further condition columns.
     chosen : list of (int, int), optional
         The pairs that are measured, where that is settled: none are then selected.
+    groups : ndarray of int of shape (n_classes, width), optional
+        The groups of cells that pairs are counted in, where that is settled.
+    columns : sequence of ColumnTransform, optional
+        The columns, by which such groups are found otherwise.
     """
     classes = np.zeros(len(codes), dtype=np.int64) if split is None else codes[:, split]
     n_classes = 1 if split is None else layout.spans[split].size
@@ -120,7 +132,13 @@ def measure(
     if every and mechanisms.allows(PAIRS):
         if chosen is None and mechanisms.allows(SELECTION):
             chosen = _select(codes, layout, every, one_way, mechanisms)
-        pairs = _pair_table(codes, layout, every if chosen is None else chosen, classes, n_classes, mechanisms, PAIRS)
+        chosen = every if chosen is None else chosen
+        if groups is None and columns is not None:
+            counts = Release(one_way.values[None], one_way.scale) if class_columns is None else class_columns
+            scale = mechanisms.scale_of(PAIRS, sensitivity=math.sqrt(len(chosen)))
+            if len(counts.values) == n_classes:
+                groups = group_cells(columns, layout, counts, split=split, scale=scale)
+        pairs = _pair_table(codes, layout, chosen, classes, n_classes, mechanisms, PAIRS, groups)
     return Measurements(split, one_way, class_columns, condition_pairs, pairs)
 
 
@@ -138,21 +156,28 @@ def _pair_table(
     n_classes: int,
     mechanisms: Mechanisms,
     label: str,
+    groups: IntArray | None = None,
 ) -> PairTable:
-    """Count and release `pairs`, split by `classes`."""
-    exact = []
-    for i, j in pairs:
-        size_i, size_j = layout.spans[i].size, layout.spans[j].size
-        first = codes[:, i] if classes is None else classes * size_i + codes[:, i]
-        exact.append(_cross(first, codes[:, j], n_classes * size_i, size_j).ravel())
+    """Count and release `pairs`, split by `classes`, in groups of cells where they are given."""
+    number = np.tile(np.arange(layout.width), (n_classes, 1)) if groups is None else groups
+    starts = np.array([span.start for span in layout.spans])
+    exact, blocks = [], []
+    for c in range(n_classes):
+        rows = codes if classes is None or n_classes == 1 else codes[classes == c]
+        grouped = number[c][rows + starts]
+        for i, j in pairs:
+            first, second = (number[c][layout.spans[k].slice] for k in (i, j))
+            first, second = first - first[0], second - second[0]
+            shape = (int(first.max()) + 1, int(second.max()) + 1)
+            lowest = [number[c][starts[k]] for k in (i, j)]
+            exact.append(_cross(grouped[:, i] - lowest[0], grouped[:, j] - lowest[1], *shape).ravel())
+            blocks.append((c, i, j, first, second, shape))
     release = mechanisms.counts(label, np.concatenate(exact), sensitivity=math.sqrt(len(pairs)))
     values = np.zeros((n_classes, layout.width, layout.width), dtype=np.float32)
     parts = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
-    for (i, j), part in zip(pairs, parts, strict=True):
-        first_span, second_span = layout.spans[i], layout.spans[j]
-        block = part.reshape(n_classes, first_span.size, second_span.size)
-        values[:, first_span.slice, second_span.slice] = block
-    return PairTable(pairs, values, release.scale)
+    for (c, i, j, first, second, shape), part in zip(blocks, parts, strict=True):
+        values[c, layout.spans[i].slice, layout.spans[j].slice] = spread(part.reshape(shape), first, second)
+    return PairTable(pairs, values, release.scale, groups)
 
 
 def _select(codes: IntArray, layout: Layout, pairs: list[Pair], one_way: Release, mechanisms: Mechanisms) -> list[Pair]:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privsynth.training.measure import Measurements, PairTable
-from privsynth.training.pairs import SparsePairs
+from privsynth.training.measure import Measurements
+from privsynth.training.pairs import DensePairs, SparsePairs
 from privsynth.training.partitions import Boxes, PartitionTable
 from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.layout import Layout
@@ -65,9 +65,8 @@ class MeasuredCritic:
             self._by_class = self._tensor(measurements.class_columns.values)
             self._by_class_scale = self._scale(measurements.class_columns.scale)
         tables = [t for t in (measurements.condition_pairs, measurements.pairs) if t is not None]
-        wide = layout.width > _MAX_WIDTH
-        self._tables = [] if wide else [self._pairs(table) for table in tables]
-        self._sparse = [SparsePairs(t, self._scale(t.scale), layout, device) for t in tables] if wide else []
+        kind = SparsePairs if layout.width > _MAX_WIDTH else DensePairs
+        self._pairs = [kind(table, self._scale(table.scale), layout, device) for table in tables]
         noisy = measurements.one_way.scale > 0
         self.floor = 1.0 if noisy else 0.0  # exact releases have none
         relative = np.ones_like(self.class_shares) if noisy else np.sqrt(self.class_shares)
@@ -89,13 +88,6 @@ class MeasuredCritic:
     def _scale(self, scale: float) -> float:
         return scale if scale > 0 else _EXACT * self.n_rows
 
-    def _pairs(self, table: PairTable) -> tuple[Tensor, Tensor, float]:
-        """Return targets, mask of measured cells and noise scale of one table of pairs."""
-        mask = torch.zeros(self.layout.width, self.layout.width, device=self.device)
-        for i, j in table.pairs:
-            mask[self.layout.spans[i].slice, self.layout.spans[j].slice] = 1.0
-        return self._tensor(table.values), mask, self._scale(table.scale)
-
     def loss(self, parts: list[Tensor]) -> Tensor:
         """Return the loss of cell probabilities by class, each of shape (B_c, width): a scalar, 1 is noise."""
         squares, cells = self._marginal_squares(parts)
@@ -104,19 +96,10 @@ class MeasuredCritic:
             errors = (masses - counts) / self._relative[:, None]
             squares = squares + _EVERY * errors.square().sum() / self._boxes_scale**2
             cells = cells + _EVERY * counts.numel()
-        for pairs in self._sparse:
+        for pairs in self._pairs:
             squares = squares + pairs.squares(parts, self._sizes, self._relative, self._rng)
             cells = cells + pairs.n_cells
-        if not self._tables:
-            return squares / cells.clamp(min=1.0)  # none where the target is the only column
-        grams = [part.T @ part * (size / len(part)) for part, size in zip(parts, self._sizes, strict=True)]
-        for target, mask, scale in self._tables:
-            whole = len(target) < len(grams)
-            expected, relative = ([torch.stack(grams).sum(dim=0)], [1.0]) if whole else (grams, self._relative)
-            for gram, wanted, of_class in zip(expected, target, relative, strict=True):
-                squares = squares + ((gram - wanted) * mask).square().sum() / (scale * of_class) ** 2
-            cells = cells + mask.sum() * len(target)
-        return squares / cells.clamp(min=1.0)
+        return squares / cells.clamp(min=1.0)  # none where the target is the only column
 
     def _some_partitions(self) -> list[tuple[Boxes, Tensor]]:
         """Return the partitions compared in this step: every fourth counts for four, to save time."""

@@ -1,4 +1,7 @@
-"""The generator's own tables of pairs in wide tables: a product for each measured pair, not all columns at once."""
+"""The generator's own tables of pairs beside released ones: of all columns at once, or a product for each pair.
+
+Where a class is counted in groups of cells, the probabilities of a group are added up first.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,87 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privsynth.training.grouping import summed
 from privsynth.training.measure import PairTable
-from privsynth.transforms.cells import IntArray
+from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.layout import Layout
 
 _MOST_CELLS = 1 << 18  # compared in a step on average, of each class
-Group = tuple[slice, Tensor, Tensor]  # cells of a first column, those of its partners, released counts by class
+Block = tuple[slice, Tensor, Tensor]  # groups of a first column, those of its partners, released counts
+
+
+class _Groups:
+    """The groups of cells that one class is counted in; every cell alone where there are none."""
+
+    def __init__(self, number: IntArray | None, layout: Layout, device: torch.device) -> None:
+        self.number = np.arange(layout.width) if number is None else number
+        self._index = None if number is None else torch.as_tensor(number, device=device)
+        self.width = int(self.number.max()) + 1
+        self._layout = layout
+
+    def span(self, j: int) -> slice:
+        """Return the groups of a column."""
+        cells = self.number[self._layout.spans[j].slice]
+        return slice(int(cells[0]), int(cells.max()) + 1)
+
+    def counts(self, values: FloatArray, i: int, j: int) -> FloatArray:
+        """Return the counts of a pair's groups, from a table over all cells."""
+        rows, cols = (self._layout.spans[k].slice for k in (i, j))
+        first, second = self.number[rows], self.number[cols]
+        return summed(values[rows, cols], first - first[0], second - second[0])
+
+    def sums(self, part: Tensor) -> Tensor:
+        """Return probabilities of groups, shape (n_components, self.width), from those of cells."""
+        if self._index is None:
+            return part
+        return torch.zeros(len(part), self.width, dtype=part.dtype, device=part.device).index_add(1, self._index, part)
+
+
+def _groups_of(table: PairTable, layout: Layout, device: torch.device) -> list[_Groups]:
+    numbers = [None] * len(table.values) if table.groups is None else list(table.groups)
+    return [_Groups(number, layout, device) for number in numbers]
+
+
+class DensePairs:
+    """Released pairs, compared in one product of all columns for each class.
+
+    Parameters
+    ----------
+    table : PairTable
+        Released counts.
+    scale : float
+        Standard deviation of their noise.
+    layout : Layout
+        Spans of the columns.
+    device : torch.device
+        Where targets are kept.
+    """
+
+    def __init__(self, table: PairTable, scale: float, layout: Layout, device: torch.device) -> None:
+        self.scale = scale
+        self._groups = _groups_of(table, layout, device)
+        self._targets, self._masks = [], []
+        for groups, values in zip(self._groups, table.values, strict=True):
+            wanted, mask = np.zeros((2, groups.width, groups.width), dtype=np.float32)
+            for i, j in table.pairs:
+                wanted[groups.span(i), groups.span(j)] = groups.counts(values, i, j)
+                mask[groups.span(i), groups.span(j)] = 1.0
+            self._targets.append(torch.as_tensor(wanted, device=device))
+            self._masks.append(torch.as_tensor(mask, device=device))
+        self.n_cells = sum(int(mask.sum()) for mask in self._masks)
+
+    def squares(self, parts: list[Tensor], sizes: Tensor, relative: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the sum of squared errors in units of noise; parameters as for `SparsePairs.squares`."""
+        if len(self._targets) < len(parts):  # not split by class
+            gram = torch.stack([part.T @ part * (n / len(part)) for part, n in zip(parts, sizes, strict=True)]).sum(0)
+            return ((gram - self._targets[0]) * self._masks[0]).square().sum() / self.scale**2
+        total = torch.zeros((), device=sizes.device)
+        each = zip(parts, sizes, relative, self._groups, self._targets, self._masks, strict=True)
+        for part, n, of_class, groups, wanted, mask in each:
+            sums = groups.sums(part)
+            error = (sums.T @ sums * (n / len(part)) - wanted) * mask
+            total = total + error.square().sum() / (self.scale * of_class) ** 2
+        return total
 
 
 class SparsePairs:
@@ -32,20 +110,25 @@ class SparsePairs:
     """
 
     def __init__(self, table: PairTable, scale: float, layout: Layout, device: torch.device) -> None:
-        self.scale, self.n_classes = scale, len(table.values)
-        self._groups: list[Group] = []
+        self.scale = scale
+        self._groups = _groups_of(table, layout, device)
+        self._blocks: list[list[Block]] = []  # by first column and class
         for first in sorted({i for i, _ in table.pairs}):
-            partners = [layout.spans[j] for i, j in table.pairs if i == first]
-            cells = np.concatenate([np.arange(span.start, span.stop) for span in partners])
-            rows = layout.spans[first].slice
-            wanted = torch.as_tensor(table.values[:, rows][:, :, cells], dtype=torch.float32, device=device)
-            self._groups.append((rows, torch.as_tensor(cells, device=device), wanted))
-        self._sizes = np.array([wanted[0].numel() for _, _, wanted in self._groups])
+            partners = [j for i, j in table.pairs if i == first]
+            blocks: list[Block] = []
+            for groups, values in zip(self._groups, table.values, strict=True):
+                spans = [groups.span(j) for j in partners]
+                cells = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+                wanted = np.hstack([groups.counts(values, first, j) for j in partners])
+                targets = torch.as_tensor(wanted, dtype=torch.float32, device=device)
+                blocks.append((groups.span(first), torch.as_tensor(cells, device=device), targets))
+            self._blocks.append(blocks)
+        self._sizes = np.array([sum(wanted.numel() for _, _, wanted in blocks) for blocks in self._blocks])
 
     @property
     def n_cells(self) -> int:
-        """How many cells were released."""
-        return int(self._sizes.sum()) * self.n_classes
+        """How many counts were released."""
+        return int(self._sizes.sum())
 
     def squares(self, parts: list[Tensor], sizes: Tensor, relative: Tensor, rng: np.random.Generator) -> Tensor:
         """Return the sum of squared errors in units of noise, of all pairs, or an unbiased estimate of it.
@@ -58,42 +141,47 @@ class SparsePairs:
             Rows of each class, and its tolerance relative to `scale`.
         """
         chosen = self._chosen(rng)
-        groups = [self._groups[number] for number in chosen]
         each = [float(size) / len(part) for size, part in zip(sizes, parts, strict=True)]
-        total: Tensor = _Squares.apply(groups, each, relative.tolist(), *parts)
-        return total * (len(self._groups) / len(chosen) / self.scale**2)
+        groups = self._groups if len(self._groups) == len(parts) else self._groups * len(parts)
+        sums = [of_class.sums(part) for of_class, part in zip(groups, parts, strict=True)]
+        total: Tensor = _Squares.apply([self._blocks[number] for number in chosen], each, relative.tolist(), *sums)
+        return total * (len(self._blocks) / len(chosen) / self.scale**2)
 
     def _chosen(self, rng: np.random.Generator) -> IntArray:
-        """Return the groups of this step: all, or so many at random that `_MOST_CELLS` are compared on average."""
-        n = len(self._groups)
-        few = int(n * _MOST_CELLS / max(1, self._sizes.sum()))
+        """Return the first columns of this step: all, or so many at random that `_MOST_CELLS` are compared."""
+        n = len(self._blocks)
+        few = int(n * _MOST_CELLS * len(self._groups) / max(1, self._sizes.sum()))
         return np.arange(n) if few >= n else rng.choice(n, size=max(1, few), replace=False)
 
 
 class _Squares(torch.autograd.Function):
-    """Squared errors of groups of pairs, with the gradient taken on the way: many small products, each once.
+    """Squared errors of blocks of pairs, with the gradient taken on the way: many small products, each once.
 
     Left to autograd, every block of columns that is read becomes a gradient as large as the whole table.
     """
 
     @staticmethod
-    def forward(ctx: Any, groups: list[Group], each: list[float], relative: list[float], *parts: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, chosen: list[list[Block]], each: list[float], relative: list[float], *parts: Tensor
+    ) -> Tensor:
         rows = [part.detach().T.contiguous() for part in parts]
         grads = [torch.zeros_like(row) for row in rows]
         total = torch.zeros((), dtype=torch.float64)
-        for first, cells, wanted in groups:
-            one, two = [row[first] for row in rows], [row.index_select(0, cells) for row in rows]
-            blocks = torch.stack([n * (a @ b.T) for n, a, b in zip(each, one, two, strict=True)])
-            if len(wanted) < len(parts):  # not split by class
-                error = blocks.sum(dim=0) - wanted[0]
+        for blocks in chosen:
+            whole = len(blocks) < len(parts)  # not split by class
+            of_parts = blocks * len(parts) if whole else blocks
+            where = [(first, cells) for first, cells, _ in of_parts]
+            ends = [(row[first], row.index_select(0, cells)) for row, (first, cells) in zip(rows, where, strict=True)]
+            found = [n * (a @ b.T) for n, (a, b) in zip(each, ends, strict=True)]
+            if whole:
+                error = torch.stack(found).sum(dim=0) - blocks[0][2]
                 total += float(error.square().sum())
                 slopes = [error] * len(parts)
             else:
-                tolerance = blocks.new_tensor(relative)[:, None, None]
-                errors = (blocks - wanted) / tolerance
-                total += float(errors.square().sum())
-                slopes = list(errors / tolerance)
-            for grad, n, slope, a, b in zip(grads, each, slopes, one, two, strict=True):
+                errors = [(f - wanted) / t for f, (_, _, wanted), t in zip(found, blocks, relative, strict=True)]
+                total += sum(float(e.square().sum()) for e in errors)
+                slopes = [e / t for e, t in zip(errors, relative, strict=True)]
+            for grad, n, slope, (a, b), (first, cells) in zip(grads, each, slopes, ends, where, strict=True):
                 grad[first] += (2 * n) * (slope @ b)
                 grad.index_add_(0, cells, (2 * n) * (slope.T @ a))
         ctx.save_for_backward(*grads)

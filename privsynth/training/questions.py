@@ -18,6 +18,7 @@ from privsynth.training.measure import Pair, measure
 from privsynth.training.partitions import Partition, measure_partitions
 from privsynth.training.plan import ROUNDING, SIZE_SHARE, compare_delta, plan_answers
 from privsynth.training.tables import Tables
+from privsynth.transforms.cells import IntArray
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.encoder import count_cells
 from privsynth.transforms.reshape import Reshape
@@ -44,6 +45,8 @@ class Questions:
         The pairs that are counted by class; all where they are not given.
     partitions : tuple of Partition
         Boxes that are counted.
+    groups : ndarray of int of shape (n_classes, width), optional
+        The groups of cells that pairs are counted in; single cells where they are not given.
     """
 
     schema: Schema
@@ -53,6 +56,7 @@ class Questions:
     labels: tuple[str, ...]
     pairs: list[Pair] | None = None
     partitions: tuple[Partition, ...] = ()
+    groups: IntArray | None = None
 
     def answer(
         self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
@@ -67,7 +71,7 @@ class Questions:
         codes = encoder.transform(frame)
         measurements = measure(
             codes, encoder.layout, one_way=encoder.one_way, split=self.split, conditions=self.conditions,
-            mechanisms=mechanisms, chosen=self.pairs,
+            mechanisms=mechanisms, chosen=self.pairs, groups=self.groups,
         )  # fmt: skip
         boxes = None
         if self.partitions:
@@ -86,4 +90,5 @@ def questions_of(tables: Tables) -> Questions:
         tables.schema, tables.encoder.columns, found.split, tables.conditions, tuple(tables.labels),
         None if found.pairs is None else list(found.pairs.pairs),
         () if tables.partitions is None else tuple(tables.partitions.partitions),
+        None if found.pairs is None else found.pairs.groups,
     )  # fmt: skip

@@ -7,6 +7,7 @@ Without privacy nothing is kept: exact tables are no releases.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from privsynth.errors import PrivacyError
 from privsynth.privacy.certificate import Certificate
 from privsynth.privacy.mechanisms import Release
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, Measurements, Pair, PairTable
-from privsynth.transforms.cells import FloatArray
+from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.layout import Layout
 
 MOST_CELLS = 1 << 18  # a megabyte
@@ -41,6 +42,8 @@ class Counts:
     n_classes : int
     n_measured : int
         How many pairs were released; more than are kept where they would take too much room.
+    groups : ndarray of int of shape (n_classes, width), optional
+        The groups of cells that were counted (`PairTable.groups`); their counts are spread over the cells.
     """
 
     pairs: list[Pair]
@@ -48,6 +51,7 @@ class Counts:
     scale: float
     n_classes: int
     n_measured: int = 0
+    groups: IntArray | None = None
 
     def blocks(self, layout: Layout) -> Iterator[tuple[Pair, FloatArray]]:
         """Yield each pair and its counts, shape (n_classes, size of the first, size of the second)."""
@@ -92,6 +96,7 @@ class Releases:
         """Return a JSON-able dict, and the counts as tensors by name."""
         facts = {
             name: {"pairs": [list(p) for p in t.pairs], "scale": t.scale, "classes": t.n_classes, "of": t.n_measured}
+            | ({} if t.groups is None else {"groups": t.groups.tolist()})
             for name, t in self.tables.items()
         }
         return facts, {PREFIX + name: table.values.astype(np.float32) for name, table in self.tables.items()}
@@ -137,7 +142,8 @@ class Releases:
                 raise PrivacyError(
                     f"The model holds {name} with noise {scale:.4g}, which its certificate does not list."
                 )
-            tables[name] = Counts(pairs, values, scale, n_classes, int(fact["of"]))
+            groups = _groups_of(fact.get("groups"), n_classes, layout)
+            tables[name] = Counts(pairs, values, scale, n_classes, int(fact["of"]), groups)
         return cls(split, tables)
 
     def to_measurements(self, one_way: Release, layout: Layout) -> Measurements:
@@ -157,7 +163,23 @@ def _spread(counts: Counts | None, layout: Layout) -> PairTable | None:
     values = np.zeros((counts.n_classes, layout.width, layout.width), dtype=np.float32)
     for (i, j), block in counts.blocks(layout):
         values[:, layout.spans[i].slice, layout.spans[j].slice] = block
-    return PairTable(counts.pairs, values, counts.scale)
+    return PairTable(counts.pairs, values, counts.scale, counts.groups)
+
+
+def _groups_of(numbers: Any, n_classes: int, layout: Layout) -> IntArray | None:
+    """Read the groups of cells; raises for what no fit writes: they are numbered through, column by column."""
+    if numbers is None:
+        return None
+    groups = np.asarray(numbers, dtype=np.int64)
+    if groups.shape != (n_classes, layout.width):
+        raise ValueError("groups of other cells")
+    for row in groups:
+        ends = [sorted(set(row[span.slice].tolist())) for span in layout.spans]
+        if list(itertools.chain.from_iterable(ends)) != list(range(int(row.max()) + 1)):
+            raise ValueError("groups that are not numbered through")
+        if any(int(row[span.start]) != numbered[0] for span, numbered in zip(layout.spans, ends, strict=True)):
+            raise ValueError("groups that do not begin with the first cell")
+    return groups
 
 
 def _size(pair: Pair, layout: Layout) -> int:
@@ -172,4 +194,4 @@ def _kept(table: PairTable, layout: Layout, room: int) -> Counts:
     kept: Sequence[Pair] = sorted(order[: int(np.searchsorted(sizes, room, side="right"))])
     blocks = [table.values[:, layout.spans[i].slice, layout.spans[j].slice].ravel() for i, j in kept]
     values = np.concatenate(blocks) if blocks else np.zeros(0)
-    return Counts(list(kept), values.astype(np.float64), table.scale, n_classes, len(table.pairs))
+    return Counts(list(kept), values.astype(np.float64), table.scale, n_classes, len(table.pairs), table.groups)

@@ -107,7 +107,10 @@ class Tables:
 def _some_cells(table: PairTable | None, cells: Mask, classes: Mask) -> PairTable | None:
     if table is None:
         return None
-    return PairTable(table.pairs, table.values[classes][:, cells][:, :, cells], table.scale)
+    groups = table.groups
+    if groups is not None:  # cells that can be dropped are groups of their own: no sum loses a part
+        groups = np.stack([np.unique(row, return_inverse=True)[1] for row in groups[classes][:, cells]])
+    return PairTable(table.pairs, table.values[classes][:, cells][:, :, cells], table.scale, groups)
 
 
 def _with_cuts(partition: Partition, kept: list[Mask]) -> Partition:
@@ -182,7 +185,8 @@ def _queries(tables: Tables) -> list[Any]:
     found = tables.measurements
     pairs = [None if t is None else sorted(t.pairs) for t in (found.condition_pairs, found.pairs)]
     trees = [] if tables.partitions is None else tables.partitions.partitions
-    return [*pairs, [[a.tolist() for a in (t.column, t.cut, t.children, t.box)] for t in trees]]
+    groups = None if found.pairs is None or found.pairs.groups is None else found.pairs.groups.tolist()
+    return [*pairs, groups, [[a.tolist() for a in (t.column, t.cut, t.children, t.box)] for t in trees]]
 
 
 def _sum(releases: Sequence[Release]) -> Release:
@@ -198,9 +202,8 @@ def _sum_pairs(tables: Sequence[PairTable | None]) -> PairTable | None:
     there = [table for table in tables if table is not None]
     if not there:
         return None
-    return PairTable(
-        there[0].pairs, np.sum([t.values for t in there], axis=0, dtype=np.float32), root_sum([t.scale for t in there])
-    )
+    values: npt.NDArray[np.float32] = np.sum([t.values for t in there], axis=0, dtype=np.float32)
+    return PairTable(there[0].pairs, values, root_sum([t.scale for t in there]), there[0].groups)
 
 
 def _sum_boxes(tables: Sequence[PartitionTable | None]) -> PartitionTable | None:

@@ -92,6 +92,11 @@ class DiscreteColumn:
         k = self._n_level_cells
         return {**({"other": k} if self.other else {}), **({"null": k + self.other} if self.null else {})}
 
+    @property
+    def in_order(self) -> bool:
+        """Whether neighbouring cells are alike."""
+        return self.ordered and not self.cell
+
     def without(self, extra: str, *, fallback: int) -> DiscreteColumn:
         """Return the column without its "other" or "null" cell; its rows count as cell `fallback`."""
         return replace(self, **{extra: False}, fallback=fallback)  # type: ignore[arg-type]
@@ -227,6 +232,8 @@ class NumericColumn:
             step = step_of(column, dtype)
             return cls(name, dtype, cells, column.nullable, format=column.format, step=step)
         return cls(name, dtype, cells, column.nullable, form=column.form)
+
+    in_order = True  # cells are numbered by value
 
     @property
     def column(self) -> Continuous | Datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def starting_edges(
     mechanisms: Mechanisms,
     *,
     octaves: int,
+    told: Set[str] = frozenset(),
 ) -> tuple[dict[str, FloatArray], set[str]]:
     """Return each numeric column's first edges, declared or discovered, in values, and which columns have none."""
 
@@ -52,7 +54,7 @@ def starting_edges(
     digits = {name: digits_of(schema[name]) for name in unknown}
     found = {}
     if unknown:
-        found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves, times=times, decimals=digits)
+        found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves, times=times, decimals=digits, told=told)
     if beyond := [name for name, grid in found.items() if name not in times and out_of_range(grid)]:
         warnings.warn(
             f"Columns {beyond} are beyond 1e-10 to 1e19 and are cut to that. Rescale them or declare bounds "

@@ -15,7 +15,7 @@ Everything after a release is post-processing and spends nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ def discover_bounds(
     octaves: int = FINE,
     times: Mapping[str, int] | None = None,
     decimals: Mapping[str, int | None] | None = None,
+    told: Set[str] = frozenset(),
 ) -> dict[str, FloatArray]:
     """Release the range of each column: in powers of two, and that of times in years.
 
@@ -69,6 +70,9 @@ def discover_bounds(
     decimals : mapping of str to int or None, optional
         Public decimals: between zero and their unit there is nothing to look for, so that 0 and 1 are neighbours
         among whole numbers.
+    told : set of str
+        Columns that others are to be told apart by, and so have two values: where one bin of whole numbers is all
+        that shows, the neighbour with the higher count is taken to be occupied too.
 
     Returns
     -------
@@ -92,9 +96,10 @@ def discover_bounds(
     edges = {}
     for name, noisy in zip(columns, np.split(release.values, np.cumsum([len(e) for e in exact])[:-1]), strict=True):
         step = steps[name]
+        whole = step is None and (decimals or {}).get(name) == 0
         parts = [
             _octave_edges(int(bin_), octaves) if step is None else _year_edges(int(bin_), octaves, step)
-            for bin_ in asked[name][_occupied(noisy, release.scale, far=far)]
+            for bin_ in asked[name][_occupied(noisy, release.scale, far=far, two=name in told and whole)]
         ]
         if parts:
             edges[name] = np.unique(np.concatenate(parts))
@@ -125,16 +130,20 @@ def out_of_range(edges: FloatArray) -> bool:
     return bool(edges[0] * edges[-1] > 0 and (near >= 2.0**MAX_EXPONENT or far <= 2.0 ** (MIN_EXPONENT + 1)))
 
 
-def _occupied(noisy: FloatArray, scale: float, *, far: float) -> IntArray:
+def _occupied(noisy: FloatArray, scale: float, *, far: float, two: bool = False) -> IntArray:
     """Return the bins that rise above the noise: by `far` deviations anywhere, by 2.5 next to such a bin.
 
     Among a thousand empty bins the highest is three to four deviations up, so a lone bin needs more than one
-    beside the bulk, of which there are two a column.
+    beside the bulk, of which there are two a column. With `two`, a bin does not stay alone.
     """
     found = set(np.flatnonzero(noisy > far * scale).tolist())
     near = set(np.flatnonzero(noisy > 2.5 * scale).tolist())
     while fresh := {b for b in near - found if b - 1 in found or b + 1 in found}:
         found |= fresh
+    if two and len(found) == 1:
+        (alone,) = found
+        beside = [b for b in (alone - 1, alone + 1) if 0 <= b < len(noisy)]
+        found.add(max(beside, key=noisy.__getitem__))
     return np.array(sorted(found), dtype=np.int64)
 
 

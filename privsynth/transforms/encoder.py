@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,7 +101,14 @@ class TableEncoder:
 
 
 def fit_encoder(
-    frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, *, n_rows: int, octaves: int = FINE, keep: bool = False
+    frame: pd.DataFrame,
+    schema: Schema,
+    mechanisms: Mechanisms,
+    *,
+    n_rows: int,
+    octaves: int = FINE,
+    keep: bool = False,
+    told: Set[str] = frozenset(),
 ) -> TableEncoder:
     """Fit the columns of `frame` on private releases.
 
@@ -119,6 +126,8 @@ def fit_encoder(
         How finely undeclared bounds are looked for.
     keep : bool
         Keep the cells of missing and of other values, though this table may have none: another may.
+    told : set of str
+        Target and condition columns, which are taken to have two values (`discover_bounds`).
 
     Raises
     ------
@@ -130,7 +139,7 @@ def fit_encoder(
         raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
     numbers = {n: to_steps(frame[n], c) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
     edges, unseen = starting_edges(
-        modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms, octaves=octaves
+        modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms, octaves=octaves, told=told
     )
     units = unit_columns(frame, modelled, edges)
     large = {n: v for n, v in numbers.items() if n not in units}
@@ -142,7 +151,7 @@ def fit_encoder(
     columns.update(units)
     columns.update(leaf_columns(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
     fixed = {n for n, column in modelled.items() if _is_declared(column)}
-    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, unseen, keep)
+    return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, unseen, told=told, keep=keep)
 
 
 def _is_declared(column: Any) -> bool:
@@ -223,6 +232,8 @@ def _count_cells(
     mechanisms: Mechanisms,
     fixed: set[str],
     unseen: set[str],
+    *,
+    told: Set[str],
     keep: bool,
 ) -> TableEncoder:
     """Release the 1-way counts; drop missing, other and (unless `fixed`) outermost cells that noise could fill."""
@@ -240,7 +251,7 @@ def _count_cells(
                     noisy = np.delete(noisy, cell)
                     column = column.without(extra, fallback=int(np.argmax(noisy)))
             if column.name not in fixed:
-                column, noisy = _trim(column, noisy, 3 * release.scale + 0.5)
+                column, noisy = _trim(column, noisy, 3 * release.scale + 0.5, two=column.name in told)
         kept.append(column)
         counts.append(noisy)
     if mechanisms.private and (note := _seen_little(kept, counts, fixed)):
@@ -271,14 +282,16 @@ def _nothing_known(column: ColumnTransform, noisy: FloatArray) -> tuple[ColumnTr
     return column, noisy
 
 
-def _trim(column: ColumnTransform, noisy: FloatArray, least: float) -> tuple[ColumnTransform, FloatArray]:
-    """Drop outermost cells of one grid point each that noise alone could fill."""
+def _trim(column: ColumnTransform, noisy: FloatArray, least: float, *, two: bool) -> tuple[ColumnTransform, FloatArray]:
+    """Drop outermost cells of one grid point each that noise alone could fill; with `two`, leave two at least."""
     if not isinstance(column, NumericColumn) or column.cells.n_cells != len(column.cells.low):
         return column, noisy
     cells, k = column.cells, column.cells.n_cells
     heavy = np.flatnonzero(noisy[:k] > least)
     if len(heavy) == 0 or (cells.low == cells.high).any():
         return column, noisy
+    if two and len(heavy) == 1 and k > 1:
+        heavy = np.sort(np.argsort(noisy[:k])[-2:])
     keep = np.arange(heavy[0], heavy[-1] + 1)
     trimmed = Cells(cells.low[keep], cells.high[keep], cells.mass[keep], np.arange(len(keep)), cells.decimals)
     null = noisy[k:]

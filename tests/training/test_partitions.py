@@ -118,7 +118,7 @@ def test_the_critic_compares_every_partition_in_turn(split):
     critic, _ = make_critic(split)
     parts, partitions = make_parts(split, seed=3), grow(split)
     before = float(critic.loss(parts))
-    cells = float(sum(mask.sum() * len(target) for target, mask, _ in critic._tables))
+    cells = float(sum(pairs.n_cells for pairs in critic._pairs))
     free = float(critic._free.sum())
     cells += free if split is None else free * (1 + SIZES[split])
     rng = np.random.default_rng(0)
