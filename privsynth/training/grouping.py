@@ -20,6 +20,7 @@ from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
 
+_SMALL = 0.1  # of the rows: larger classes are counted cell by cell
 _ROWS_A_COUNT = 0.3  # of a pair on average, in standard deviations of its noise
 
 
@@ -49,10 +50,12 @@ def group_cells(
     others = [j for j in range(len(layout.spans)) if j != split]
     if scale <= 0 or not others:
         return None
-    groups = np.empty(counts.values.shape, dtype=np.int64)
-    for row, released in zip(groups, counts.values, strict=True):
-        n_rows = max(1.0, float(np.mean([released[layout.spans[j].slice].sum() for j in others])))
-        most = max(2, int(math.sqrt(n_rows / (_ROWS_A_COUNT * scale))))
+    groups = np.tile(np.arange(layout.width), (len(counts.values), 1))
+    sizes = np.mean([counts.values[:, layout.spans[j].slice].sum(axis=1) for j in others], axis=0)
+    for row, released, n_rows in zip(groups, counts.values, sizes, strict=True):
+        if n_rows > _SMALL * sizes.sum():
+            continue
+        most = max(2, int(math.sqrt(max(1.0, n_rows) / (_ROWS_A_COUNT * scale))))
         start = 0
         for j, (span, column) in enumerate(zip(layout.spans, columns, strict=True)):
             size = span.size if j == split else most

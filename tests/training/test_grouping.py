@@ -87,7 +87,7 @@ def test_summing_undoes_spreading(seed, n_rows, n_cols):
 
 def test_small_classes_have_fewer_groups():
     large, small = groups_of()
-    assert large.max() + 1 == LAYOUT.width  # 20,000 rows and noise of 20: every cell alone
+    assert large.max() + 1 == LAYOUT.width  # no small class: every cell alone
     sizes = [len(set(small[span.slice])) for span in LAYOUT.spans]
     most = int(math.sqrt(300 / (0.3 * 20)))
     assert all(1 < size <= most for size in sizes)
@@ -96,8 +96,8 @@ def test_small_classes_have_fewer_groups():
     assert (small[LAYOUT.spans[1].stop - 1] == small).sum() == 1  # other shops
 
 
-@pytest.mark.parametrize(("n_rows", "scale"), [((20_000, 20_000), 20.0), ((20_000, 300), 0.0)])
-def test_nothing_is_grouped_where_noise_is_small(n_rows, scale):
+@pytest.mark.parametrize(("n_rows", "scale"), [((20_000, 20_000), 20.0), ((20_000, 2_500), 20.0), ((20_000, 300), 0.0)])
+def test_nothing_is_grouped_in_large_classes_or_without_noise(n_rows, scale):
     assert groups_of(n_rows, scale) is None
 
 
