@@ -39,7 +39,7 @@ from privsynth.training.plan import ROUNDING, SIZE_SHARE, Plan, Request, compare
 from privsynth.training.questions import Questions, questions_of
 from privsynth.training.refine import release_partitions
 from privsynth.training.roles import Roles
-from privsynth.training.tables import Tables, add_up
+from privsynth.training.tables import Tables, add_up, crowded_columns
 from privsynth.transforms.agreed import public_columns
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.encoder import ONE_WAY, TableEncoder, count_cells, fit_encoder, needs
@@ -49,6 +49,10 @@ from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import limit_rows
 
 Self = TypeVar("Self", bound="Releasing")
+_CROWDED = (
+    "Far more of these rows than of the first party's are in the outermost cells, or under other levels, of {}: what "
+    "is beyond is cut off, and what shares a cell is one. Declare wider bounds and all levels for the first party."
+)
 Learn = Callable[[pd.DataFrame, Schema, set[str], Budget, Mechanisms], Tables]
 
 
@@ -135,6 +139,8 @@ class Releasing(Synthesizer):
         reserved = self._reserve(table, budget, ledger, label)
         tables, certificate = self._spend(table, budget, ledger, reserved, learn)
         if pattern is not None:
+            if unlike := crowded_columns(pattern.tables, tables):
+                warnings.warn(_CROWDED.format(unlike), PrivsynthWarning, stacklevel=2)
             return replace(pattern, tables=tables, certificate=certificate)
         columns = {str(name): str(dtype) for name, dtype in table.frame.dtypes.items()}
         return TableRelease(tables, certificate, self._roles, columns, table.arrow, table.numbers)

@@ -332,6 +332,17 @@ def test_questions_that_differ_are_named(pair, change, told):
         model_of([pair[0], party(**{"schema": PUBLIC, **change}).release(make_frame(1))])
 
 
+def test_rows_beyond_the_first_partys_cells_are_told_of(chain):
+    """From released counts; a table alike says nothing."""
+    later = wide_frame(1)
+    later["amount"] *= 100
+    with pytest.warns(PrivsynthWarning, match=r"outermost cells, or under other levels, of \['amount'\]"):
+        party(8.0, delta=1e-4, target=None).release(later, like=chain[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        party(8.0, delta=1e-4, target=None).release(wide_frame(2), like=chain[0])
+
+
 def test_other_columns_are_named(chain):
     with pytest.raises(SchemaError, match=r"lacks: .*amount"):
         party(target=None).release(make_frame(0), like=chain[0])
