@@ -11,7 +11,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (some ninety minutes)"
+	@echo "make benchmarks  the tables of benchmarks/results (some two hours)"
 
 install: .venv/installed
 
@@ -49,6 +49,8 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_shares.py
 	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/cross_silo.py
+	$(BIN)/python benchmarks/warm_start.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/evaluate.py

@@ -28,12 +28,12 @@ from privsynth._options import (
 )
 from privsynth._shell import check_budget, check_left, declared_schema, ledger_text, open_ledger, told_of_ledger
 from privsynth.errors import ParameterError
-from privsynth.synthesizers import CTGAN
+from privsynth.synthesizers import CTGAN, load
 from privsynth.tables import read_table
 
 _ROWS_ONLY = (
     *("epsilon", "no_privacy", "delta", "condition", "target", "schema", "privacy_unit", "max_rows_per_unit"),
-    *("ledger", "ledger_epsilon", "ledger_delta", "critic"),
+    *("ledger", "ledger_epsilon", "ledger_delta", "critic", "start"),
 )
 
 
@@ -63,6 +63,10 @@ def fit_command(
     critic: Annotated[
         str, typer.Option(help="auto, both, measured or neural; auto: measured, which won our comparisons.")
     ] = "auto",
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="A model of another table with the same columns, to start from."),
+    ] = None,
     device: Device = "auto",
     random_state: Seed = None,
     quiet: Quiet = False,
@@ -74,6 +78,8 @@ def fit_command(
     Several fits on one table under one budget:
               privsynth fit patients.csv --output a.privsynth --epsilon 0.5
                   --ledger patients.ledger.json --ledger-epsilon 2 --ledger-delta 1e-5
+    On new rows, from a model of others:
+              privsynth fit march.csv --start february.privsynth --output march.privsynth
     From the noisy tables of several parties, without any rows:
               privsynth fit --releases a.release b.release --output model.privsynth
 
@@ -83,8 +89,8 @@ def fit_command(
     Text columns of a CSV that hold dates are learned as categories unless the schema declares them, such as
     {"columns": {"admitted": {"kind": "datetime"}}}. Keys and free text are best declared as "identifier".
     """
-    check_output(output, *data, schema, ledger)
-    start = time.monotonic()
+    check_output(output, *data, schema, ledger, start)
+    begun = time.monotonic()
     if releases:
         given = [name for name in _ROWS_ONLY if _is_given(context, name)]
         if given:
@@ -100,17 +106,21 @@ def fit_command(
         declared = declared_schema(schema, privacy_unit, max_rows_per_unit)
         book = open_ledger(ledger, ledger_epsilon, ledger_delta)
         check_left(book, None if no_privacy else epsilon, delta)
-        frame = parse_declared(read_table(data[0]), declared)
+        before = None if start is None else load(start)
+        frame = parse_declared(read_table(data[0]), declared if before is None else before.schema_)
         model = CTGAN(
             None if no_privacy else epsilon, delta=delta, condition_columns=condition or None, target=target,
             schema=declared, critic=critic, steps=steps, device=device, verbose=not quiet, random_state=random_state,
         )  # fmt: skip
+        if before is not None:
+            taken = ("embedding_dim", "generator_dim") + ("target", "condition_columns") * (not (target or condition))
+            model.set_params(**{name: getattr(before, name) for name in taken})
         with told_of_ledger(book):
-            model.fit(frame, ledger=book)
+            model.fit(frame, ledger=book, start=before)
             model.save(output)
     if not quiet:
         typer.echo(model.certificate_.statement())
-        typer.echo(f"Learned {len(model.columns_)} columns in {time.monotonic() - start:.0f} s. The model is {output}.")
+        typer.echo(f"Learned {len(model.columns_)} columns in {time.monotonic() - begun:.0f} s. The model is {output}.")
         if book is not None:
             typer.echo(f"{ledger}: {ledger_text(book)}.")
 

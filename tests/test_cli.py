@@ -137,6 +137,19 @@ def test_two_parties_release_and_a_coordinator_fits_a_model(folder, tmp_path):
     assert "at one of 2 parties" in run("inspect", tmp_path / "folder").stdout
 
 
+def test_a_fit_starts_from_a_model(folder, tmp_path):
+    out = ("-o", tmp_path / "model", *FAST)
+    result = run("fit", folder / "holdout.csv", "--start", folder / "model", *out)
+    assert result.exit_code == 0, result.output
+    assert "It started from a model of other rows." in " ".join(result.stdout.split())
+    assert "for these its own certificate holds, (1, 1e-05)" in run("inspect", tmp_path / "model").stdout
+    assert_refused(
+        run("fit", folder / "holdout.csv", "--start", folder / "model", "--target", "channel", *out),
+        "that of the model to start from, 'is_fraud'",
+    )
+    assert_refused(run("fit", folder / "holdout.csv", "--start", folder / "data.csv", *out), "no privsynth model")
+
+
 def test_what_does_not_go_with_releases_is_refused(folder, small, tmp_path):
     one = tmp_path / "a.release"
     assert run("release", small, "--first", "-o", one, "--epsilon", 5, *FAST).exit_code == 0

@@ -138,13 +138,14 @@ def test_every_function_that_is_handed_rows_is_listed(name):
 def test_every_function_that_releases_rows_is_listed():
     """A party that goes first finds its cells, one that follows counts in them, a full schema needs neither."""
     frame, model = table(), model_of("persons")
-    first = model.release(frame, first=True)
+    first, earlier = model.release(frame, first=True), model_of("persons").fit(frame)
     public = Schema({"flag": Boolean(), "kind": Categorical(("no", "yes"))})
     few = frame[["kind", "flag"]]
     for release in (
         lambda: model.release(frame, first=True),
         lambda: model.release(frame, like=first),
         lambda: CTGAN(schema=public, verbose=False).release(few),
+        lambda: model_of("persons").fit(frame, start=earlier),
     ):
         found = traced(release)
         assert len(found) > 10

@@ -35,7 +35,7 @@ NOT_COVERED = (
     "not proven impossible",
 )
 
-_MOST_PARTIES = 100
+_MOST_PARTIES, _MOST_STARTS = 100, 8
 _MOST_CHARGES, _MOST_RUNS = 1000, 4  # each run of DP-SGD takes a quarter of a second to account for
 
 
@@ -62,6 +62,8 @@ class Certificate:
     parties : tuple of Certificate
         Of a model fitted to the releases of several parties: theirs, each for its own rows. There are no charges
         then, for nothing was read beside; epsilon and delta are the largest of a party.
+    start : Certificate, optional
+        That of the model whose weights the fit started from; it is about other rows.
     """
 
     epsilon: float
@@ -72,6 +74,7 @@ class Certificate:
     private: bool = True
     unit: Unit = ONE_ROW
     parties: tuple[Certificate, ...] = ()
+    start: Certificate | None = None
 
     @classmethod
     def together(cls, parties: Sequence[Certificate]) -> Certificate:
@@ -119,6 +122,8 @@ class Certificate:
         if not 0 < self.delta < 1:
             raise PrivacyError(f"The certificate states delta={self.delta:.4g}: there is none such. Do not trust it.")
         self._verify_parties()
+        if self.start is not None:
+            self.start.verify()
         for charge in self.charges:
             if self._is_understated(charge):
                 raise PrivacyError(
@@ -194,6 +199,7 @@ class Certificate:
             "versions": dict(self.versions),
             "not_covered": list(self.not_covered),
             **({"parties": [party.to_dict() for party in self.parties]} if self.parties else {}),
+            **({} if self.start is None else {"start": self.start.to_dict()}),
         }
 
     def _composition(self) -> dict[str, Any] | None:
@@ -235,12 +241,16 @@ class Certificate:
         unit = Unit.from_dict(data.get("privacy_unit"))
         parties = [cls.from_dict(party) for party in data.get("parties", ())[: _MOST_PARTIES + 1]]
         runs = sum(isinstance(c.event, SubsampledGaussian) for party in parties for c in party.charges)
-        if len(parties) > _MOST_PARTIES or runs or any(party.parties for party in parties):
+        odd = any(party.parties or party.start for party in parties)
+        if len(parties) > _MOST_PARTIES or runs or odd:
             raise PrivacyError(
                 f"The certificate lists more than {_MOST_PARTIES} parties, or some that release no tables."
             )
         noise, private = _line(data["noise"]), bool(data["private"])
-        return cls(epsilon, delta, charges, noise, versions, private, unit, tuple(parties))
+        start = None if data.get("start") is None else cls.from_dict(data["start"])
+        if start is not None and start.n_starts >= _MOST_STARTS:
+            raise PrivacyError(f"The certificate lists more than {_MOST_STARTS} models that it started from.")
+        return cls(epsilon, delta, charges, noise, versions, private, unit, tuple(parties), start)
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
@@ -268,9 +278,24 @@ class Certificate:
     @property
     def not_covered(self) -> tuple[str, ...]:
         """What the guarantee leaves out, a sentence each."""
-        if self.parties:
-            return (*NOT_COVERED, *self._own_unit, *self._between_parties)
-        return (*NOT_COVERED, *self._own_unit)
+        return (*NOT_COVERED, *self._own_unit, *self._between_parties, *self._of_start)
+
+    @property
+    def _of_start(self) -> tuple[str, ...]:
+        """Who answers for the rows behind the weights that the fit started from."""
+        if self.start is None:
+            return ()
+        if not self.start.private:
+            return ("the rows of the table behind the model that the fit started from: they are taken as public",)
+        return (
+            "the rows of the table behind the model that the fit started from: for these its own certificate holds, "
+            f"({self.start.epsilon:.4g}, {self.start.delta:.2g}); who has rows in both tables adds the two up",
+        )
+
+    @property
+    def n_starts(self) -> int:
+        """How many models came before, each the start of the next."""
+        return 0 if self.start is None else 1 + self.start.n_starts
 
     @property
     def _own_unit(self) -> tuple[str, ...]:
@@ -284,6 +309,8 @@ class Certificate:
     @property
     def _between_parties(self) -> tuple[str, ...]:
         """What parties that do not know of each other's rows cannot promise."""
+        if not self.parties:
+            return ()
         epsilon, delta = (sum(getattr(party, name) for party in self.parties) for name in ("epsilon", "delta"))
         return (
             f"a person with rows at several parties: their epsilons and deltas add up, to {epsilon:.4g} and "
@@ -304,6 +331,7 @@ class Certificate:
         return (
             f"({self.epsilon:.4g}, {self.delta:.2g})-differential privacy for {self.unit.text}, "
             "covering everything saved with this model and every row sampled from it."
+            + (" It started from a model of other rows." if self.start else "")
         )
 
     def __str__(self) -> str:

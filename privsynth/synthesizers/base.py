@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,11 +86,18 @@ class Synthesizer(Queries, BaseEstimator):
     delta: float | None
     schema: Any
     _callbacks: tuple[Callback, ...] = ()
+    _start: Synthesizer | None = None
     _noise_source: type[NoiseSource] = SecureNoise
     """Tests replace this by `NoNoise`, which makes every certificate say epsilon = infinity."""
 
     def fit(
-        self: Self, X: Any, y: Any = None, *, ledger: Ledger | None = None, callbacks: Sequence[Callback] = ()
+        self: Self,
+        X: Any,
+        y: Any = None,
+        *,
+        ledger: Ledger | None = None,
+        callbacks: Sequence[Callback] = (),
+        start: Synthesizer | None = None,
     ) -> Self:
         """Learn a private table.
 
@@ -103,6 +111,10 @@ class Synthesizer(Queries, BaseEstimator):
             The budget of the table, shared by several fits; without one the fit has a ledger of its own.
         callbacks : sequence of Callback, optional
             Are told of every step and checkpoint, and may end the training (`privsynth.callbacks`).
+        start : CTGAN, optional
+            A fitted model of another table with the same columns: its cells are taken over, and its weights to start
+            from. Its own certificate goes on holding for the rows of that table; without privacy, they are taken as
+            public. The target and the layers must be the same.
 
         Returns
         -------
@@ -119,21 +131,25 @@ class Synthesizer(Queries, BaseEstimator):
         check_callbacks(callbacks)
         label = f"fit of {type(self).__name__}"
         budget, ledger = self._account(ledger, label)
-        table = self._private_table(X, y, as_schema(self.schema))
+        table = self._private_table(X, y, as_schema(self.schema)) if start is None else self._table_like(start, X, y)
+        columns = {str(name): str(dtype) for name, dtype in table.frame.dtypes.items()}
         reserved = self._reserve(table, budget, ledger, label)
+        start = copy.copy(start) if start is self else start  # it is forgotten next
+        self._callbacks, self._start = tuple(callbacks), start
         self._forget()
-        self._callbacks = tuple(callbacks)
         try:
             learned, certificate = self._spend(table, budget, ledger, reserved, self._learn)
+            if start is not None:
+                certificate = replace(certificate, start=start.certificate_)
             self.__dict__.update(learned, ledger_=ledger, certificate_=certificate)
             self.__dict__.update(arrow_=table.arrow, numbers_=table.numbers)
-            self.columns_ = {str(name): str(dtype) for name, dtype in table.frame.dtypes.items()}
+            self.columns_ = columns if start is None else dict(start.columns_)
             self._set_features(len(self.columns_) - (y is not None))
         except BaseException:
             self._forget()  # half a model would be one that no certificate or ledger speaks of
             raise
         finally:
-            del self._callbacks
+            del self._callbacks, self._start
         return self
 
     def _account(self, ledger: Ledger | None, label: str) -> tuple[Budget, Ledger]:
@@ -290,6 +306,10 @@ class Synthesizer(Queries, BaseEstimator):
 
     @abstractmethod
     def _check_columns(self, schema: Schema) -> None: ...
+
+    @abstractmethod
+    def _table_like(self, start: Any, X: Any, y: Any) -> PrivateTable:
+        """Return the rows as those of a fitted model's table; refuse a model that one cannot go on from."""
 
     @abstractmethod
     def _modelled_anyway(self) -> set[str]:

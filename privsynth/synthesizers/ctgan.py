@@ -26,7 +26,7 @@ from privsynth.synthesizers.watching import monitor_of, warn_of
 from privsynth.training.choice import choose_model
 from privsynth.training.conditions import Pool
 from privsynth.training.history import History
-from privsynth.training.loop import Settings, Trainer, fix_class
+from privsynth.training.loop import LEARNING_RATE, Settings, Trainer, fix_class
 from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
 from privsynth.training.monitor import Monitor
@@ -40,6 +40,7 @@ from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.simplex import project_to_simplex
 
 _N_COMPONENTS = 1024
+_GENTLE = 1 / 3  # of the rate, from weights that are good already (benchmarks/warm_start.py)
 
 
 class CTGAN(Releasing):
@@ -190,7 +191,8 @@ class CTGAN(Releasing):
         """Spend the budget: rows per person, row count, encoder, measured tables, partitions, DP-SGD, final choice."""
         rng = as_generator(self.random_state, "CTGAN")
         dtypes = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
-        tables, plan, codes = self._measure(frame, schema, undeclared, budget, mechanisms)
+        cells = None if self._start is None else self._start.encoder_
+        tables, plan, codes = self._measure(frame, schema, undeclared, budget, mechanisms, settled=cells)
         learned = self._train(tables, plan, dtypes, rng, Rows(codes, mechanisms))
         if budget.is_private:
             mechanisms.settle_rounding(ROUNDING, epsilon=budget.epsilon or math.inf)
@@ -214,11 +216,15 @@ class CTGAN(Releasing):
             hidden=tuple(self.generator_dim),
             generator=seeds,
         )
-        marginals = np.concatenate([project_to_simplex(encoder.one_way.values[s.slice]) for s in encoder.layout.spans])
-        generator.start_from(torch.as_tensor(marginals, dtype=torch.float32))
-        pool = Pool.draw(
-            critic.class_shares, n_components=_N_COMPONENTS, embedding_dim=self.embedding_dim, generator=seeds
-        )
+        if self._start is None:
+            marginals = [project_to_simplex(encoder.one_way.values[s.slice]) for s in encoder.layout.spans]
+            generator.start_from(torch.as_tensor(np.concatenate(marginals), dtype=torch.float32))
+            pool = Pool.draw(
+                critic.class_shares, n_components=_N_COMPONENTS, embedding_dim=self.embedding_dim, generator=seeds
+            )
+        else:
+            generator.load_state_dict(self._start.generator_.state_dict())
+            pool = Pool(self._start.pool_.latents, self._start.pool_.classes, critic.class_shares)
         with ProgressBar(self.verbose) as progress, few_threads(encoder.layout.width):
             monitor = monitor_of(progress, self._callbacks, encoder, Reshape(tables.schema), dtypes)
             trainer = Trainer(
@@ -283,6 +289,7 @@ class CTGAN(Releasing):
 
     def _settings(self, plan: Plan, n_rows: int) -> Settings:
         return Settings(
+            learning_rate=LEARNING_RATE if self._start is None else _GENTLE * LEARNING_RATE,
             steps=self.steps,
             batch_size=max(1, round(plan.sampling_rate * n_rows)),
             max_grad_norm=self.max_grad_norm,

@@ -28,7 +28,7 @@ from privsynth.privacy.certificate import Certificate
 from privsynth.privacy.ledger import Ledger
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.schema import Schema, as_schema
-from privsynth.synthesizers.base import Synthesizer
+from privsynth.synthesizers.base import PrivateTable, Synthesizer
 from privsynth.synthesizers.release import TableRelease, as_release
 from privsynth.synthesizers.watching import check_callbacks
 from privsynth.training.loop import Trainer
@@ -39,16 +39,20 @@ from privsynth.training.plan import ROUNDING, SIZE_SHARE, Plan, Request, compare
 from privsynth.training.questions import Questions, questions_of
 from privsynth.training.refine import release_partitions
 from privsynth.training.roles import Roles
-from privsynth.training.tables import Tables, add_up
+from privsynth.training.tables import Tables, add_up, crowded_columns
 from privsynth.transforms.agreed import public_columns
 from privsynth.transforms.cells import IntArray
-from privsynth.transforms.encoder import ONE_WAY, fit_encoder, needs
+from privsynth.transforms.encoder import ONE_WAY, TableEncoder, count_cells, fit_encoder, needs
 from privsynth.transforms.inspection import Question, inspect, questions
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import limit_rows
 
 Self = TypeVar("Self", bound="Releasing")
+_CROWDED = (
+    "Far more of these rows than of the first party's are in the outermost cells, or under other levels, of {}: what "
+    "is beyond is cut off, and what shares a cell is one. Declare wider bounds and all levels for the first party."
+)
 Learn = Callable[[pd.DataFrame, Schema, set[str], Budget, Mechanisms], Tables]
 
 
@@ -124,7 +128,7 @@ class Releasing(Synthesizer):
             self._check_like(pattern)
         table = self._private_table(X, y, as_schema(self.schema) if pattern is None else pattern.tables.schema)
         if pattern is not None:
-            table = replace(table, frame=_columns_of(pattern, table.frame))
+            table = replace(table, frame=_columns_of(pattern.columns, table.frame, what="release"))
             learn: Learn = questions_of(pattern.tables).answer
         elif first:
             learn = self._explore
@@ -135,6 +139,8 @@ class Releasing(Synthesizer):
         reserved = self._reserve(table, budget, ledger, label)
         tables, certificate = self._spend(table, budget, ledger, reserved, learn)
         if pattern is not None:
+            if unlike := crowded_columns(pattern.tables, tables):
+                warnings.warn(_CROWDED.format(unlike), PrivsynthWarning, stacklevel=2)
             return replace(pattern, tables=tables, certificate=certificate)
         columns = {str(name): str(dtype) for name, dtype in table.frame.dtypes.items()}
         return TableRelease(tables, certificate, self._roles, columns, table.arrow, table.numbers)
@@ -211,12 +217,30 @@ class Releasing(Synthesizer):
         if named and named != pattern.roles.named:
             wanted = f"that of the release it is to be like: {sorted(pattern.roles.named)}"
             raise parameter_error("CTGAN", "target", wanted, sorted(named), "Leave target and condition_columns out.")
-        unit, theirs = as_schema(self.schema).privacy_unit, pattern.tables.schema.privacy_unit
+        self._check_unit(pattern.tables.schema, "release")
+
+    def _check_unit(self, schema: Schema, what: str) -> None:
+        """Refuse a schema that protects somebody else than the one that is taken over."""
+        unit, theirs = as_schema(self.schema).privacy_unit, schema.privacy_unit
         if self.schema is not None and unit != theirs:
             raise SchemaError(
-                f"Your schema protects {unit!r} and the release it is to be like protects {theirs!r} (None: single "
-                "rows). Agree on one privacy_unit."
+                f"Your schema protects {unit!r} and that of the {what} protects {theirs!r} (None: single rows). Agree "
+                "on one privacy_unit."
             )
+
+    def _table_like(self, start: Any, X: Any, y: Any) -> PrivateTable:
+        if not isinstance(start, Releasing) or not hasattr(start, "encoder_"):
+            raise parameter_error("fit", "start", "a fitted CTGAN", start, "Fit it first, or privsynth.load it.")
+        for name in ("target", "condition_columns", "embedding_dim", "generator_dim"):
+            own, other = getattr(self, name), getattr(start, name)
+            if (list(own) if isinstance(own, tuple) else own) != (list(other) if isinstance(other, tuple) else other):
+                raise parameter_error("CTGAN", name, f"that of the model to start from, {other!r}", own)
+        self._check_unit(start.schema_, "model to start from")
+        table = self._private_table(X, y, start.schema_)
+        return replace(
+            table, frame=_columns_of(start.columns_, table.frame, what="model to start from"), schema=start.schema_,
+            undeclared=set(), arrow=dict(start.arrow_), numbers=dict(start.numbers_),
+        )  # fmt: skip
 
     def _measure(
         self,
@@ -227,27 +251,34 @@ class Releasing(Synthesizer):
         mechanisms: Mechanisms,
         *,
         keep: bool = False,
+        settled: TableEncoder | None = None,
     ) -> tuple[Tables, Plan, IntArray]:
         """Release everything that a generator is fitted to first: rows per person, row count, encoder, tables.
 
-        With `keep`, cells of missing and of other values are kept though this table may have none.
+        With `keep`, cells of missing and of other values are kept though this table may have none. With `settled`
+        cells, nothing is found out about columns.
         """
         frame, persons = limit_rows(frame, schema, budget, mechanisms)
         n_rows = mechanisms.size(len(frame), epsilon=(budget.epsilon or 1.0) * SIZE_SHARE)
         compare_delta(budget, n_rows, persons)
-        asked = questions(schema, frame.dtypes, undeclared)
+        asked = questions(schema, frame.dtypes, undeclared) if settled is None else {}
         request = self._request(Reshape(schema), asked, mechanisms)
+        if settled is not None:
+            request = replace(request, discoveries=dict.fromkeys(request.discoveries, 0))
         plan = make_plan(request, budget, n_rows, mechanisms)
         if weak := weakness(plan, request, budget, unit=mechanisms.unit.rows):
             warnings.warn(weak, PrivsynthWarning, stacklevel=5)
         schema = inspect(frame, schema, asked, mechanisms, kept=self._modelled_anyway())
         reshape = Reshape(schema)
         frame = reshape.forward(frame)
-        told = {name for name in self._modelled_anyway() if name in reshape.schema}
-        encoder = fit_encoder(
-            frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves, keep=keep, told=told
-        )
-        reshape.check(encoder.columns)
+        if settled is None:
+            encoder = fit_encoder(
+                frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves, keep=keep,
+                told=self._modelled_anyway(),
+            )  # fmt: skip
+            reshape.check(encoder.columns)
+        else:
+            encoder = count_cells(frame, settled.columns, mechanisms)
         codes = encoder.transform(frame)
         split, conditions = self._roles.places(reshape, encoder.layout)
         measurements = measure(
@@ -310,11 +341,11 @@ class Releasing(Synthesizer):
         """Fit a generator to releases, and to `rows` under what is left of the budget; return what is kept."""
 
 
-def _columns_of(pattern: TableRelease, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of a release, in its order; the table must have these and no others."""
-    if extra := [name for name in frame if name not in pattern.columns]:
-        raise SchemaError(f"The table has columns that the release lacks: {extra}. Drop them.")
-    return frame[list(pattern.columns)]
+def _columns_of(columns: Mapping[str, str], frame: pd.DataFrame, *, what: str) -> pd.DataFrame:
+    """Return the columns of a release or model, in its order; the table must have these and no others."""
+    if extra := [name for name in frame if name not in columns]:
+        raise SchemaError(f"The table has columns that the {what} lacks: {extra}. Drop them.")
+    return frame[list(columns)]
 
 
 def _in_order(frame: pd.DataFrame, declared: Schema) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from privsynth.training.private import private_adam, private_step
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.layout import Layout
 
+LEARNING_RATE = 3e-3
 _WARMUP = 20
 _GENERATOR_EVERY = 1
 _CHECKPOINTS = 4
@@ -56,7 +57,7 @@ class Settings:
     batch_size: int
     max_grad_norm: float
     discriminator_dim: tuple[int, ...]
-    learning_rate: float = 3e-3
+    learning_rate: float = LEARNING_RATE
     adversarial_rate: float = 2e-4
 
 

@@ -20,10 +20,12 @@ from privsynth.privacy.mechanisms import Release
 from privsynth.schema import Schema
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, Measurements, PairTable
 from privsynth.training.partitions import PARTITIONS, Partition, PartitionTable
-from privsynth.transforms.columns import ColumnTransform
+from privsynth.transforms.columns import ColumnTransform, NumericColumn
 from privsynth.transforms.encoder import ONE_WAY, TableEncoder
+from privsynth.transforms.simplex import project_to_simplex
 from privsynth.transforms.units import Persons
 
+_CROWD = 0.1
 Mask = npt.NDArray[np.bool_]
 
 
@@ -150,6 +152,22 @@ def add_up(parts: Sequence[Tables]) -> Tables:
         sum(part.n_rows for part in parts), first.schema, encoder, first.conditions, measurements,
         _all_persons([part.persons for part in parts]), _sum_boxes([part.partitions for part in parts]),
     )  # fmt: skip
+
+
+def crowded_columns(first: Tables, other: Tables) -> list[str]:
+    """Return the columns whose ends do not hold what another table of the same cells has, by released counts.
+
+    A tenth more of its rows are in the lowest, the highest or the cell of unreleased levels than of the first table's.
+    """
+    found, layout = [], first.encoder.layout
+    for column, span in zip(first.encoder.columns, layout.spans, strict=True):
+        ends = [column.extra["other"]] if "other" in column.extra else []
+        if isinstance(column, NumericColumn) and column.cells.n_cells > 2:
+            ends = [0, column.cells.n_cells - 1]
+        shares = [project_to_simplex(tables.encoder.one_way.values[span.slice]) for tables in (first, other)]
+        if any(shares[1][end] > shares[0][end] + _CROWD for end in ends):
+            found.append(column.name)
+    return found
 
 
 def root_sum(scales: Sequence[float]) -> float:

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import warnings
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,17 @@ import pytest
 from scipy.stats import chi2
 
 from privsynth import CTGAN, Budget, Ledger, Schema, TableRelease, load
-from privsynth.errors import BudgetExceeded, BundleError, DataError, ParameterError, PrivacyError, SchemaError
+from privsynth.datasets import make_transactions
+from privsynth.errors import (
+    BudgetExceeded,
+    BundleError,
+    DataError,
+    ParameterError,
+    PrivacyError,
+    PrivsynthWarning,
+    SchemaError,
+)
+from privsynth.evaluation import marginal_tvd
 from privsynth.kinds import Categorical, Continuous, Datetime, Identifier
 from privsynth.rules import FixedCombinations, Formula, Range
 from privsynth.training import plan, tables
@@ -19,6 +31,7 @@ from privsynth.transforms import encoder
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from mutations import Bundle
+from mutations_model import FAMILIES
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
 
@@ -319,6 +332,17 @@ def test_questions_that_differ_are_named(pair, change, told):
         model_of([pair[0], party(**{"schema": PUBLIC, **change}).release(make_frame(1))])
 
 
+def test_rows_beyond_the_first_partys_cells_are_told_of(chain):
+    """From released counts; a table alike says nothing."""
+    later = wide_frame(1)
+    later["amount"] *= 100
+    with pytest.warns(PrivsynthWarning, match=r"outermost cells, or under other levels, of \['amount'\]"):
+        party(8.0, delta=1e-4, target=None).release(later, like=chain[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        party(8.0, delta=1e-4, target=None).release(wide_frame(2), like=chain[0])
+
+
 def test_other_columns_are_named(chain):
     with pytest.raises(SchemaError, match=r"lacks: .*amount"):
         party(target=None).release(make_frame(0), like=chain[0])
@@ -437,3 +461,54 @@ def test_a_truncated_file_is_refused(pair, tmp_path):
         (tmp_path / "b.release").write_bytes(data[:stop])
         with pytest.raises(BundleError):
             TableRelease.load(tmp_path / "b.release")
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("interpreted texts", "sizes")])
+def test_mutated_files_are_refused_or_harmless(chain, tmp_path, family):
+    """As in `tests.test_hostile_bundles`; the two families left out change what a release does not have."""
+    path = tmp_path / "a.release"
+    chain[0].save(path)
+    bundle, told = Bundle(path.read_bytes()), []
+    for number in range(10):
+        rng = np.random.default_rng([zlib.crc32(family.encode()), number])
+        path.write_bytes(FAMILIES[family][0](bundle, rng))
+        try:
+            read = TableRelease.load(path)
+        except BundleError as error:
+            told.append(str(error))
+        else:
+            assert np.isfinite(read.tables.measurements.pairs.values).all()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PrivsynthWarning)
+                assert len(party(target=None, steps=1).fit_releases([read]).sample(5)) == 5
+    assert told
+    assert not [text for text in told if "\n" in text]
+
+
+# quality
+
+
+def cross_silo(epsilon=1.0, n_rows=100_000):
+    """TVD2 to all rows of a model of one release, and of the releases of two parties with half the rows each."""
+    frame = make_transactions(n_rows, fraud_rate=0.02, random_state=0)
+    halves = frame.iloc[: n_rows // 2], frame.iloc[n_rows // 2 :]
+    maker = CTGAN(epsilon, target="is_fraud", verbose=False, random_state=0)
+    whole = maker.fit_releases([maker.release(frame, first=True)]).sample(n_rows, random_state=0)
+    first = maker.release(halves[0], first=True)
+    both = maker.fit_releases([first, maker.release(halves[1], like=first)]).sample(n_rows, random_state=0)
+    apart = [first, maker.release(halves[1], first=True)]
+    return [marginal_tvd(frame, rows, order=2).mean for rows in (whole, both)], apart
+
+
+@pytest.mark.slow
+def test_two_halves_are_learned_as_the_whole_is(monkeypatch):
+    (whole, both), apart = cross_silo()
+    assert both < 1.25 * whole + 0.01
+    # the twin: counts of cells that each party found for itself, added up all the same
+    monkeypatch.setattr(tables, "_difference", lambda *args: "")
+    frame = make_transactions(100_000, fraud_rate=0.02, random_state=0)
+    try:
+        rows = CTGAN(verbose=False, random_state=0).fit_releases(apart).sample(100_000, random_state=0)
+    except (ValueError, IndexError):
+        return  # not even of one shape
+    assert marginal_tvd(frame, rows, order=2).mean > 2 * both
