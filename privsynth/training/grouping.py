@@ -22,6 +22,7 @@ from privsynth.transforms.simplex import project_to_simplex
 
 _SMALL = 0.1  # of the rows: larger classes are counted cell by cell
 _ROWS_A_COUNT = 0.3  # of a pair on average, in standard deviations of its noise
+_MANY = 12  # groups a column: where there could be more, single cells say enough
 
 
 def group_cells(
@@ -53,9 +54,9 @@ def group_cells(
     groups = np.tile(np.arange(layout.width), (len(counts.values), 1))
     sizes = np.mean([counts.values[:, layout.spans[j].slice].sum(axis=1) for j in others], axis=0)
     for row, released, n_rows in zip(groups, counts.values, sizes, strict=True):
-        if n_rows > _SMALL * sizes.sum():
-            continue
         most = max(2, int(math.sqrt(max(1.0, n_rows) / (_ROWS_A_COUNT * scale))))
+        if n_rows > _SMALL * sizes.sum() or most > _MANY:
+            continue
         start = 0
         for j, (span, column) in enumerate(zip(layout.spans, columns, strict=True)):
             size = span.size if j == split else most

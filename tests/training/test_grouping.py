@@ -96,8 +96,11 @@ def test_small_classes_have_fewer_groups():
     assert (small[LAYOUT.spans[1].stop - 1] == small).sum() == 1  # other shops
 
 
-@pytest.mark.parametrize(("n_rows", "scale"), [((20_000, 20_000), 20.0), ((20_000, 2_500), 20.0), ((20_000, 300), 0.0)])
-def test_nothing_is_grouped_in_large_classes_or_without_noise(n_rows, scale):
+@pytest.mark.parametrize(
+    ("n_rows", "scale"),
+    [((20_000, 20_000), 20.0), ((20_000, 2_500), 20.0), ((20_000, 1_500), 20.0), ((20_000, 300), 0.0)],
+)
+def test_nothing_is_grouped_in_large_classes_or_without_much_noise(n_rows, scale):
     assert groups_of(n_rows, scale) is None
 
 
