@@ -79,7 +79,7 @@ def main() -> None:
     notes = [
         "Means of fits and their standard errors; two samples as large as the table from each fit; nothing declared.",
         "groups: standard deviations of noise in rows that a count of a pair holds on average, in classes of less than "
-        "a tenth of the rows; none: cell by cell, as is the default for transactions at epsilon 3, where there would be "
+        "a tenth of the rows; none: cell by cell, as by default for transactions at epsilon 3, where there would be "
         "more than a dozen groups a column.",
         "stroke: 4,088 rows, 200 of the class, 80/20 split seed 0. transactions: 100,000 rows, 1 % fraud, scored on "
         "300,000 fresh rows.",
