@@ -85,8 +85,13 @@ def main() -> None:
                 kept = ("TSTR", "TSTR spread", "TRTR", "TVD1", "TVD2", "TVD2 spread")
                 rows.append({"other table": case, "epsilon": epsilon, "fit": way, **{key: row[key] for key in kept}})
                 print(rows[-1], flush=True)
+    report(rows, options.seeds)
+
+
+def report(rows: list[dict[str, Any]], seeds: int) -> None:
+    """Write the table."""
     notes = [
-        f"Adult, nothing declared, delta 1e-5; medians of {options.seeds} seeds, one thread. Spread is the largest "
+        f"Adult, nothing declared, delta 1e-5; medians of {seeds} seeds, one thread. Spread is the largest "
         "less the smallest.",
         f"alike: {N_OTHER:,} training rows at random are the other table, the rest is private. unlike: {N_OTHER:,} "
         "women are, all men are private, and tests are on men.",

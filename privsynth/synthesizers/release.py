@@ -212,10 +212,8 @@ def _tree(data: dict[str, Any], layout: Layout, split: int | None) -> Partition:
     if not 1 <= n < 2 * MOST_BOXES or cut.shape != (n,) or box.shape != (n,) or children.shape != (n, 2):
         raise ValueError("a partition of other than its nodes")
     inner = np.flatnonzero(column >= 0)
-    if (
-        not np.array_equal(np.sort(children[inner].ravel()), np.arange(1, n))
-        or (children[inner] <= inner[:, None]).any()
-    ):
+    below = children[inner]
+    if not np.array_equal(np.sort(below.ravel()), np.arange(1, n)) or (below <= inner[:, None]).any():
         raise ValueError("a partition that is no tree")
     leaves = np.flatnonzero(column < 0)
     if not np.array_equal(np.sort(box[leaves]), np.arange(len(leaves))):
