@@ -103,7 +103,7 @@ class Sampler:
         late = {name: p for name, p in predicates.items() if name in self.reshape.formulas}
         early = {name: p for name, p in predicates.items() if name not in late}
         self._check_late(late)
-        mixture, _ = self.mixture.condition(self.allowed(early))
+        mixture, _ = self.conditioned(early)
         draws = _Draws(self, mixture, early, late, rng)
         if not self.rejecting and not self.reshape.formulas:
             return draws.raw(n_rows)
@@ -157,7 +157,18 @@ class Sampler:
                 f"The probability of a condition on {late} cannot be computed: a formula gives its values. "
                 "Sample, and count."
             )
-        return self.mixture.condition(self.allowed(predicates))[1]
+        return self.conditioned(predicates)[1]
+
+    def conditioned(self, predicates: Predicates) -> tuple[Mixture, float]:
+        """Return the mixture of rows that satisfy `predicates`, and the probability of these."""
+        shares = self.allowed(predicates)
+        try:
+            return self.mixture.condition(shares)
+        except ConditionError:
+            raise ConditionError(
+                f"No row can satisfy {_listed(predicates)} together: the model gives them probability zero. "
+                "Widen one of them."
+            ) from None
 
     def support(self, predicates: Predicates) -> tuple[float, float]:
         """Return how well the model knows rows that satisfy `predicates`, computed columns left out.
@@ -190,7 +201,7 @@ class Sampler:
             share = by_name[name].cover(predicate) if place == name else self.joints[place].cover(name, predicate)
             if not share.any():
                 raise ConditionError(
-                    f"No value of column {name!r} satisfies {_shown(predicate)}. It was learned "
+                    f"No value of column {name!r} is {_shown(predicate)}. It was learned "
                     f"{_domain(by_name[name])}. Widen the condition."
                 )
             shares[place] = shares[place] * share if place in shares else share
@@ -312,9 +323,17 @@ def satisfied(values: FloatArray, name: str, predicate: Predicate, dtype: str) -
     return above & (values < high if predicate.high_open else values <= high)
 
 
+def _listed(predicates: Predicates) -> str:
+    return ", ".join(f"{name!r} {_shown(predicate)}" for name, predicate in predicates.items())
+
+
 def _shown(predicate: Predicate) -> str:
-    values = getattr(predicate, "values", None)
-    return f"one of {list(values)}" if values is not None else f"the range {predicate.low} to {predicate.high}"  # type: ignore[union-attr]
+    """Describe a predicate, for an error message."""
+    if isinstance(predicate, AmongValues):
+        return f"one of {list(predicate.values)}"
+    low = [] if predicate.low is None else [f"{'above' if predicate.low_open else 'at least'} {predicate.low}"]
+    high = [] if predicate.high is None else [f"{'below' if predicate.high_open else 'at most'} {predicate.high}"]
+    return " and ".join([*low, *high]) or "not missing"
 
 
 def _domain(column: Any) -> str:
@@ -323,6 +342,7 @@ def _domain(column: Any) -> str:
         low, high = column.cells.low.min() * column.step, column.cells.high.max() * column.step
         if column.number_dtype.startswith("datetime64"):
             return f"between {pd.Timestamp(low, unit='s')} and {pd.Timestamp(high, unit='s')}"
-        scale = 10.0 ** (column.cells.decimals or 0)
-        return f"between {low / scale:g} and {high / scale:g}"
+        decimals = column.cells.decimals
+        grid = {None: "", 0: ", in whole numbers"}.get(decimals, f", to {decimals} decimals")
+        return f"between {low / 10.0 ** (decimals or 0):g} and {high / 10.0 ** (decimals or 0):g}{grid}"
     return f"with the levels {list(column.levels)[:20]}"

@@ -116,10 +116,11 @@ class DiscreteColumn:
         if unknown := [v for v in predicate.values if v is not None and not any(_same(v, level) for level in met)]:
             raise ConditionError(
                 f"The condition on {self.name!r} asks for {', '.join(map(repr, unknown))}, which the model "
-                f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}."
+                f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}. "
+                "Ask for what it knows."
             )
         if None in predicate.values and not self.null:
-            raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
+            raise _none_missing(self.name)
         return allowed
 
     def cover(self, predicate: Predicate) -> FloatArray:
@@ -297,7 +298,7 @@ class NumericColumn:
         """Return how much of each cell's mass `predicate` allows, in [0, 1]."""
         missing = isinstance(predicate, OneOf) and None in predicate.values
         if missing and not self.null:
-            raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
+            raise _none_missing(self.name)
         if isinstance(predicate, OneOf):
             _, cell, mass = self._points(predicate)
             share = self.cells.share(cell, mass)
@@ -364,6 +365,10 @@ def _narrowed(low: float, high: float, low_open: bool, high_open: bool, dtype: s
     return float(first), float(last)
 
 
+def _none_missing(name: str) -> ConditionError:
+    return ConditionError(f"The condition on {name!r} asks for missing values, and the model has none. Take None out.")
+
+
 def _same(value: Any, level: Any) -> bool:
     """Whether a condition's value means a level: as it is (1 is 1.0 is True), or as it is written ("1")."""
     return bool(value == level) or str(value) == str(level)
@@ -377,10 +382,9 @@ def _inside(level: Any, predicate: Between, column: DiscreteColumn) -> bool:
             return float(column.levels.index(value))
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
-        raise ConditionError(
-            f"The condition on {column.name!r} is a range, and its levels have no order ({value!r}). "
-            "Use a list of levels."
-        )
+        why = f"{value!r} is no level of it" if column.ordered else f"its levels have no order ({value!r})"
+        remedy = f"Use {column.levels[0]!r} to {column.levels[-1]!r}" if column.ordered else "Use a list of levels"
+        raise ConditionError(f"The condition on {column.name!r} is a range, and {why}. {remedy}.")
 
     if level == OTHER:
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +47,22 @@ def as_predicate(column: str, wanted: Any) -> Predicate:
     if isinstance(wanted, (OneOf, Between)):
         return wanted
     if isinstance(wanted, pd.Interval):
-        return Between(wanted.left, wanted.right, not wanted.closed_left, not wanted.closed_right)
+        return Between(plain(wanted.left), plain(wanted.right), not wanted.closed_left, not wanted.closed_right)
     if isinstance(wanted, tuple):
         if len(wanted) != 2:
             raise ConditionError(
                 f"The condition on {column!r} is a tuple of {len(wanted)}. Use (low, high) for a range, or a list of "
                 "values."
             )
-        return Between(*wanted)
+        if any(end is not None and plain(end) is None for end in wanted):
+            raise ConditionError(
+                f"The condition on {column!r} is a range with a missing end, {wanted!r}. Use None for an open end."
+            )
+        return Between(*map(plain, wanted))
+    if isinstance(wanted, Mapping):
+        raise ConditionError(
+            f"The condition on {column!r} is a dict, {wanted!r}. Use a value, a list, or (low, high) for a range."
+        )
     if isinstance(wanted, Collection) and not isinstance(wanted, (str, bytes)):
         if len(wanted) == 0:
             raise ConditionError(f"The condition on {column!r} lists no value. Name at least one.")
@@ -63,7 +71,7 @@ def as_predicate(column: str, wanted: Any) -> Predicate:
 
 
 def plain(value: Any) -> Any:
-    """Return a Python scalar; every kind of missing value becomes None."""
+    """Return a Python scalar where there is one; every kind of missing value becomes None."""
     value = value.item() if isinstance(value, np.generic) and value.dtype.kind != "M" else value
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None

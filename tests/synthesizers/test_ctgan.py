@@ -163,6 +163,7 @@ CONDITIONS = {
         {"when": ("2024-02-01", "2024-02-29 12:00")},
         lambda s: (s.when >= "2024-02-01") & (s.when <= "2024-02-29 12:00"),
     ),
+    "far ends": ({"when": ("1600-01-01", "9999-12-31")}, lambda s: s.when.notna()),
     "stamps": ({"when": (pd.Timestamp("2024-05-01"), None)}, lambda s: s.when >= "2024-05-01"),
     "local dates": (
         {"local": ("2024-03-10", "2024-03-11")},

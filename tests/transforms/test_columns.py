@@ -282,7 +282,7 @@ def test_cover_of_levels(column, predicate, cells):
         (TRUTH, OneOf((None,)), "asks for missing values, and the model has none"),
         (LEVELS, Between("a", "b"), "is a range, and its levels have no order.*Use a list"),
         (TRUTH, Between(0, 1), "is a range, and its levels have no order"),
-        (RANKS, Between("lo", "top"), "no order.*'top'"),
+        (RANKS, Between("lo", "top"), "'top' is no level of it. Use 'lo' to"),
         (COLUMN, OneOf(("old",)), "must be a number. Got 'old'"),
         (COLUMN, Between(float("nan"), 1), "must be a number. Got nan"),
         (
