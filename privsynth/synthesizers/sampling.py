@@ -166,7 +166,7 @@ class Sampler:
             return self.mixture.condition(shares)
         except ConditionError:
             raise ConditionError(
-                f"No row can satisfy {_listed(predicates)} together: the model gives them probability zero. "
+                f"No row can satisfy that {_listed(predicates)}: the model gives them probability zero together. "
                 "Widen one of them."
             ) from None
 
@@ -244,7 +244,7 @@ class _Draws:
             met[str(other)] = other.holds(frame, reshape.original)
         for name, predicate in self.late.items():
             values = reshape.numbers(frame, name)
-            met[f"the condition on {name!r}"] = satisfied(values, name, predicate, self.sampler._number_dtype(name))
+            met[f"that {name!r} is {_shown(predicate)}"] = satisfied(values, name, predicate, self.sampler._number_dtype(name))
         return frame, met
 
     def repair(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -324,13 +324,14 @@ def satisfied(values: FloatArray, name: str, predicate: Predicate, dtype: str) -
 
 
 def _listed(predicates: Predicates) -> str:
-    return ", ".join(f"{name!r} {_shown(predicate)}" for name, predicate in predicates.items())
+    return " and ".join(f"{name!r} is {_shown(predicate)}" for name, predicate in predicates.items())
 
 
 def _shown(predicate: Predicate) -> str:
     """Describe a predicate, for an error message."""
     if isinstance(predicate, AmongValues):
-        return f"one of {list(predicate.values)}"
+        values = ["missing" if value is None else repr(value) for value in predicate.values]
+        return values[0] if len(values) == 1 else f"one of {', '.join(values)}"
     low = [] if predicate.low is None else [f"{'above' if predicate.low_open else 'at least'} {predicate.low}"]
     high = [] if predicate.high is None else [f"{'below' if predicate.high_open else 'at most'} {predicate.high}"]
     return " and ".join([*low, *high]) or "not missing"
