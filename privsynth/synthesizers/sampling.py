@@ -116,13 +116,24 @@ class Sampler:
             return self.rows(len(conditions), {}, rng)
         if self.rejecting or self.reshape.formulas or self.joints:
             return self._by_combination(demands, rng)
-        shares = {name: np.stack([self.allowed({name: p})[name] for p in d.predicates]) for name, d in demands.items()}
-        cells = self.mixture.draw_each({name: (shares[name], d.which) for name, d in demands.items()}, rng)
+        points = {c.name: demands[c.name].points(c) for c in self.encoder.columns if c.name in demands}
+        shares = {name: self._shares(name, d, points.get(name)) for name, d in demands.items()}
+        cells = self.mixture.draw_each(shares, rng)
         decoded = {
-            column.name: decode_each(column, cells[:, j], demands.get(column.name), rng)
+            column.name: decode_each(column, cells[:, j], demands.get(column.name), points.get(column.name), rng)
             for j, column in enumerate(self.encoder.columns)
         }
         return pd.DataFrame(decoded, index=range(len(conditions)))
+
+    def _shares(self, name: str, demands: Demands, points: FloatArray | None) -> tuple[FloatArray, IntArray]:
+        """Return the shares of cells that rows may demand of a column, and which of these each row demands."""
+        column = next((column for column in self.encoder.columns if column.name == name), None)
+        if points is None or not isinstance(column, NumericColumn):
+            return np.stack([self.allowed({name: p})[name] for p in demands.predicates]), demands.which
+        table, state = column.cover_points(points)
+        for impossible in np.flatnonzero(table.sum(axis=1)[state] == 0)[:1]:
+            self.allowed({name: demands.predicates[impossible]})  # refuses it
+        return table, state[demands.which]
 
     def decoded(
         self, cells: IntArray, rng: np.random.Generator, predicates: Predicates | None = None
@@ -244,7 +255,9 @@ class _Draws:
             met[str(other)] = other.holds(frame, reshape.original)
         for name, predicate in self.late.items():
             values = reshape.numbers(frame, name)
-            met[f"that {name!r} is {_shown(predicate)}"] = satisfied(values, name, predicate, self.sampler._number_dtype(name))
+            met[f"that {name!r} is {_shown(predicate)}"] = satisfied(
+                values, name, predicate, self.sampler._number_dtype(name)
+            )
         return frame, met
 
     def repair(self, frame: pd.DataFrame) -> pd.DataFrame:

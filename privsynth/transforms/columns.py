@@ -23,6 +23,7 @@ from privsynth.transforms.predicates import Between, OneOf, Predicate
 from privsynth.transforms.values import (
     from_levels,
     level_key,
+    narrowed,
     number_dtype,
     step_of,
     to_levels,
@@ -273,7 +274,7 @@ class NumericColumn:
         high = np.inf if predicate.high is None else self._number(predicate.high)
         low_open, high_open = predicate.low_open, predicate.high_open
         if self.cells.decimals is None and self.dtype.lower() in ("float16", "float32"):
-            low, high = _narrowed(low, high, low_open, high_open, self.dtype.lower())
+            low, high = narrowed(low, high, low_open, high_open, self.dtype.lower())
             low_open = high_open = False
         start, stop = self.cells.overlap(low, high, low_open=low_open, high_open=high_open)
         return start, stop, self.cells.leaf_weights(start, stop)
@@ -285,9 +286,8 @@ class NumericColumn:
         """
         numbers = np.unique([self._number(v) for v in predicate.values if v is not None])
         exact = self.cells.from_grid(self.cells.to_grid(numbers))
-        width = np.finfo(self.dtype.lower() if self.dtype.lower() in ("float16", "float32") else "float64").eps
         found: list[tuple[float, int, float]] = []
-        for i in np.flatnonzero(np.abs(exact - numbers) <= 4 * width * np.abs(numbers)):  # 0.1 + 0.2 means 0.3
+        for i in np.flatnonzero(self._is_held(numbers)):
             start, stop = self.cells.overlap(exact[i], exact[i], low_open=False, high_open=False)
             weights = self.cells.leaf_weights(start, stop)
             found += [(numbers[i], self.cells.cell[leaf], weights[leaf]) for leaf in np.flatnonzero(weights)]
@@ -305,6 +305,22 @@ class NumericColumn:
         else:
             share = self.cells.cover(self._cut(predicate)[2])
         return np.append(share, float(missing)) if self.null else share
+
+    def cover_points(self, numbers: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Return `cover` of each single number, NaN being missing: the distinct rows, and which of these each has."""
+        table, state = self.cells.points(np.where(self._is_held(numbers), numbers, np.nan))
+        if not self.null:
+            return table, state
+        table = np.pad(table, ((0, 1), (0, 1)))
+        table[-1, -1] = 1.0
+        return table, np.where(np.isnan(numbers), len(table) - 1, state)
+
+    def _is_held(self, numbers: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return which numbers are values of the grid, up to rounding: 0.1 + 0.2 means 0.3."""
+        width = np.finfo(self.dtype.lower() if self.dtype.lower() in ("float16", "float32") else "float64").eps
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities lie on no grid
+            off = np.abs(self.cells.from_grid(self.cells.to_grid(numbers)) - numbers)
+        return np.asarray(off <= 4 * width * np.abs(numbers))
 
     def likelihood(self) -> FloatArray:
         """Return how likely a value of each leaf, then a missing one, is given each cell."""
@@ -329,12 +345,6 @@ class NumericColumn:
         """Return values in steps, NaN being missing, in the data type of the column."""
         return written(values * self.step, self.dtype, self.column)
 
-    def point(self, predicate: Predicate) -> float | None:
-        """Return the one value, in steps, that satisfies `predicate`, NaN being missing; None where there are more."""
-        if not isinstance(predicate, OneOf) or len(predicate.values) != 1:
-            return None
-        return np.nan if predicate.values[0] is None else self._number(predicate.values[0])
-
     def _draw_points(self, cells: IntArray, rng: np.random.Generator, predicate: OneOf) -> FloatArray:
         """Draw one of the numbers of `predicate` in each of `cells`, by their mass; NaN where there is none."""
         numbers, cell, mass = self._points(predicate)
@@ -351,18 +361,6 @@ class NumericColumn:
 
 
 ColumnTransform = DiscreteColumn | NumericColumn
-
-
-def _narrowed(low: float, high: float, low_open: bool, high_open: bool, dtype: str) -> tuple[float, float]:
-    """Return the least and greatest float of `dtype` in a range: rounding to it then leads out at neither end."""
-    kind = np.dtype(dtype).type
-    with np.errstate(over="ignore"):
-        first, last = kind(low), kind(high)
-    if float(first) < low or (low_open and float(first) == low):
-        first = np.nextafter(first, kind(np.inf))
-    if float(last) > high or (high_open and float(last) == high):
-        last = np.nextafter(last, kind(-np.inf))
-    return float(first), float(last)
 
 
 def _none_missing(name: str) -> ConditionError:

@@ -46,6 +46,8 @@ def as_predicate(column: str, wanted: Any) -> Predicate:
     """
     if isinstance(wanted, (OneOf, Between)):
         return wanted
+    if isinstance(wanted, (str, int, float, pd.Timestamp)):  # the commonest, and so first: there may be a million
+        return OneOf((plain(wanted),))
     if isinstance(wanted, pd.Interval):
         return Between(plain(wanted.left), plain(wanted.right), not wanted.closed_left, not wanted.closed_right)
     if isinstance(wanted, tuple):

@@ -132,6 +132,18 @@ def _no_number(column: str, value: Any, dtype: str) -> ConditionError:
     return ConditionError(f"The condition on {column!r} must be {wanted}. Got {value!r}. {remedy}")
 
 
+def narrowed(low: float, high: float, low_open: bool, high_open: bool, dtype: str) -> tuple[float, float]:
+    """Return the least and greatest float of `dtype` in a range: rounding to it then leads out at neither end."""
+    kind = np.dtype(dtype).type
+    with np.errstate(over="ignore"):
+        first, last = kind(low), kind(high)
+    if float(first) < low or (low_open and float(first) == low):
+        first = np.nextafter(first, kind(np.inf))
+    if float(last) > high or (high_open and float(last) == high):
+        last = np.nextafter(last, kind(-np.inf))
+    return float(first), float(last)
+
+
 def to_levels(series: pd.Series) -> tuple[IntArray, list[Any]]:
     """Return codes (shape (n_rows,)) and the levels they point to; missing is code -1, the last.
 

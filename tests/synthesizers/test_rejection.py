@@ -6,9 +6,9 @@ columns, each in at most three bins, the two tables of counts a and b, of m and 
     X^2 = sum_i (sqrt(k / m) a_i - sqrt(m / k) b_i)^2 / (a_i + b_i),
 
 cells with less than 30 rows in both together merged into one. If both are draws of one law, X^2 is chi-square with
-(cells - 1) degrees of freedom. The bound is its quantile at FALSE_ALARM divided by the number of tables of all tests, so
-that the whole file is red by chance once in a million times at most: rows drawn systematically, as here, scatter less
-than independent ones. Each way of drawing has a planted fault that must exceed the bound.
+(cells - 1) degrees of freedom. The bound is its quantile at FALSE_ALARM divided by the number of tables of all tests,
+so that the whole file is red by chance once in a million times at most: rows drawn systematically, as here, scatter
+less than independent ones. Each way of drawing has a planted fault that must exceed the bound.
 """
 
 import itertools

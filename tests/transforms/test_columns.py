@@ -16,6 +16,7 @@ from privsynth.transforms.columns import OTHER, DiscreteColumn, NumericColumn
 from privsynth.transforms.predicates import Between, OneOf
 from privsynth.transforms.stored import column_from_dict
 from privsynth.transforms.values import from_numbers, to_levels, to_number
+from tests.transforms.test_cells import some_cells, values_for
 
 FALSE_ALARM = 1e-6
 
@@ -182,6 +183,18 @@ def test_cover_is_brute_force_over_grid_points(predicate):
     total[3] = 1.0
     part[3] = isinstance(predicate, OneOf) and None in predicate.values
     np.testing.assert_allclose(COLUMN.cover(predicate), part / total, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@given(cells=some_cells(), data=st.data())
+def test_many_single_numbers_are_covered_as_each_is_alone(dtype, cells, data):
+    column = NumericColumn("c", dtype, cells, null=True)
+    values = [*values_for(cells, data).tolist(), 0.1 + 0.2, np.inf, np.nan]
+    table, state = column.cover_points(np.array(values))
+    for value, share in zip(values, table[state], strict=True):
+        alone = column.cover(OneOf((None if np.isnan(value) else value,)))
+        np.testing.assert_allclose(share, alone, rtol=1e-12, atol=0)
+    assert len(table) <= 2 * len(cells.low) + 2
 
 
 @given(predicates, st.integers(0, 2**32))
