@@ -49,6 +49,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_shares.py
 	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/conditions.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/evaluate.py

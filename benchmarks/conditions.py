@@ -24,11 +24,14 @@ from privsynth._where import parse_where
 from privsynth.datasets import make_transactions
 from privsynth.errors import ConditionError, PrivsynthWarning
 from privsynth.rules import FixedCombinations, Formula, Inequality, OneOf
+from privsynth.schema import Continuous
 
 POOL, CHANCE = 20_000, 1_000_000
 SPEED_ROWS = 20_000
 LEAST = 20_000  # rows a second, for events of probability 1e-3 and more
 FREE, IMPOSSIBLE = 0.1, 0.25
+SKIPPED: tuple[str, ...] = ()
+"""Columns that no possible or free request is about."""
 CURRENCIES = {"GB": "GBP", "US": "USD", "TR": "TRY", "AE": "AED"}
 
 
@@ -38,7 +41,7 @@ def ruled_transactions(n_rows: int, random_state: int) -> tuple[pd.DataFrame, Sc
     rng = np.random.default_rng(random_state)
     frame["settled"] = frame["timestamp"] + pd.to_timedelta(rng.integers(60, 3 * 86_400, n_rows), unit="s")
     frame["currency"] = frame["country"].map(CURRENCIES).fillna("EUR")
-    frame["fee"] = (0.02 * frame["amount"] + 0.1).round(2)
+    frame["fee"] = (0.02 * frame["amount"] + 0.1).round(2)  # learned rows hold it; made ones compute it
     has_voucher = rng.random(n_rows) < 0.2
     frame["voucher"] = np.where(has_voucher, rng.integers(1, 50, n_rows), np.nan)
     frame["reference"] = pd.Series(np.where(has_voucher, None, rng.choice(["web", "shop"], n_rows)))
@@ -49,7 +52,7 @@ def ruled_transactions(n_rows: int, random_state: int) -> tuple[pd.DataFrame, Sc
         OneOf(("voucher", "reference")),
     ]
     keep = ["timestamp", "amount", "country", "is_fraud", "settled", "currency", "fee", "voucher", "reference"]
-    return frame[keep], Schema(rules=rules)
+    return frame[keep], Schema({"fee": Continuous(decimals=2)}, rules=rules)
 
 
 def ask(model: Any, case: Case, random_state: int) -> Any:
@@ -68,7 +71,9 @@ def draw_case(pool: pd.DataFrame, rng: np.random.Generator, number: int) -> Case
     place = number % 20 / 20
     if place < IMPOSSIBLE:
         return random_conditions.impossible(pool, rng)
-    return random_conditions.free(pool, rng) if place < IMPOSSIBLE + FREE else random_conditions.possible(pool, rng)
+    if place < IMPOSSIBLE + FREE:
+        return random_conditions.free(pool, rng, skip=SKIPPED)
+    return random_conditions.possible(pool, rng, skip=SKIPPED)
 
 
 class Chance:

@@ -145,12 +145,11 @@ def _is_number(series: pd.Series) -> bool:
 
 def kinds_of(series: pd.Series) -> list[str]:
     """List the kinds of demand that make sense for a column."""
-    missing = ["not missing"] if series.isna().any() else []
     if _is_number(series):
-        return ["value", "list", "range", "narrow range", "from", "up to", "interval", *missing]
+        return ["value", "list", "range", "narrow range", "from", "up to", "interval", "not missing"]
     ranks = ["range"] if isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered else []
     levels = ["all but"] if series.nunique() > 2 else []
-    return ["value", "list", *ranks, *levels, *missing]
+    return ["value", "list", *ranks, *levels, "not missing"]
 
 
 # --- possible, free and impossible requests ---------------------------------------------------------------------
