@@ -50,6 +50,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/conditions.py
+	$(BIN)/python benchmarks/interpolation.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/evaluate.py

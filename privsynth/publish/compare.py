@@ -24,12 +24,12 @@ import pandas as pd
 from privsynth._version import __version__
 from privsynth.errors import BundleError, DataError, PrivacyError
 from privsynth.publish.foreign import foreign_columns
-from privsynth.publish.labels import cell_labels, display_order
 from privsynth.synthesizers.ctgan import CTGAN
 from privsynth.tables import as_frame, to_native, to_text_names
 from privsynth.training.measure import Pair
 from privsynth.training.releases import Counts
 from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.labels import cell_labels, display_order
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.reshape import Reshape
 

@@ -14,12 +14,15 @@ import pandas as pd
 from privsynth._checks import check_int, parameter_error
 from privsynth._random import as_generator
 from privsynth.errors import ConditionError, DataError, NotFittedError, PrivsynthWarning
+from privsynth.nets.generator import Generator
 from privsynth.schema import Identifier, Schema
 from privsynth.synthesizers.balance import apportion, wanted_shares
 from privsynth.synthesizers.imputing import fill_gaps
+from privsynth.synthesizers.interpolating import Interpolation, Latents, interpolate
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.synthesizers.scoring import log_density, read_rows
 from privsynth.tables import from_native, to_text_names
+from privsynth.training.conditions import Pool
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.encoder import TableEncoder
@@ -37,6 +40,9 @@ class Queries:
 
     schema_: Schema
     encoder_: TableEncoder
+    generator_: Generator
+    pool_: Pool
+    _split: int | None
     persons_: Persons | None
     columns_: dict[str, str]
     arrow_: dict[str, str]
@@ -245,6 +251,83 @@ class Queries:
             wanted = asked
         filled = from_native(fill_gaps(self._sampler, rows, wanted, rng), arrow)
         return filled.set_axis(X.columns, axis=1) if isinstance(X, pd.DataFrame) else filled
+
+    def interpolate(
+        self,
+        row_a: Any,
+        row_b: Any,
+        steps: int = 11,
+        *,
+        conditions: Mapping[str, Any] | tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
+        random_state: Any = None,
+    ) -> Interpolation:
+        """Go from one row to another through the latent space: does the model vary smoothly? Spends no budget.
+
+        The latent point of a row is the posterior of the mixture's components given what the row says, each
+        component being a latent and a class. Both posteriors are coupled, latents are joined on great circles, and
+        the generator is asked along them (`privsynth.synthesizers.interpolating` has the formula). So the first
+        step is what the model expects of rows like `row_a`, the last what it expects of rows like `row_b`.
+
+        Parameters
+        ----------
+        row_a, row_b : dict, Series or DataFrame of one row
+            The ends, as in `conditions` of `sample`: values, lists, ranges; None and NaN mean missing. Columns that
+            are left out are not known. Identifiers and computed columns are ignored.
+        steps : int
+            How many, both ends included, at least 2.
+        conditions : dict or tuple of two dicts, optional
+            What all steps satisfy, exactly, whatever the rows say. With two, the first step satisfies the first and
+            the last the second, and between them one goes over into the other; ``(row_a, row_b)`` makes the ends
+            the rows themselves.
+        random_state : None, int or numpy Generator
+            Which components are paired, where the rows share none.
+
+        Returns
+        -------
+        Interpolation
+            ``rows`` (what is expected or most likely at each step), ``probabilities`` of all cells, ``changes``
+            between neighbouring steps, and ``to_svg()``.
+
+        Raises
+        ------
+        ParameterError
+            When `steps` is below 2.
+        ConditionError
+            As `sample`; and for conditions on a column that a formula computes.
+
+        Examples
+        --------
+        ``model.interpolate(rows.iloc[0], rows.iloc[1], steps=21, conditions={"is_fraud": False}).to_svg()``
+        """
+        self._check_fitted()
+        rng = as_generator(random_state, "interpolate")
+        steps = check_int("interpolate", "steps", steps, low=2)
+        if isinstance(conditions, tuple):
+            if len(conditions) != 2:
+                raise ConditionError(f"interpolate: conditions are a tuple of {len(conditions)}. Give a dict, or two.")
+            held = self._said("conditions[0]", conditions[0]), self._said("conditions[1]", conditions[1])
+        else:
+            fixed = self._predicates(conditions or {})
+            if computed := [name for name in fixed if name in self._sampler.reshape.formulas]:
+                raise ConditionError(f"interpolate: {computed} are computed. Set conditions on what the formulas read.")
+            held = fixed, fixed
+        rows = self._said("row_a", row_a), self._said("row_b", row_b)
+        path = interpolate(self._sampler, Latents(self.generator_, self.pool_, self._split), rows, held, steps, rng)
+        frame = from_native(path.rows, {name: self.arrow_[name] for name in path.rows if name in self.arrow_})
+        return replace(path, rows=frame.rename(columns=self.numbers_))
+
+    def _said(self, name: str, row: Any) -> dict[str, Predicate]:
+        """Read what a row says of the columns that are learned."""
+        if isinstance(row, pd.DataFrame):
+            if len(row) != 1:
+                raise ConditionError(f"interpolate: {name} has {len(row)} rows. Give one, such as df.iloc[[0]].")
+            row = {column: row[column].iloc[0] for column in row}
+        row = row.to_dict() if isinstance(row, pd.Series) else row
+        if not isinstance(row, Mapping):
+            raise ConditionError(f"interpolate: {name} is {row!r}. Give a dict, a Series or a DataFrame of one row.")
+        settable = {column.name for column in self.learned_columns} - set(self._sampler.reshape.formulas)
+        ignored = set(self.columns_) - settable
+        return {column: said for column, said in self._predicates(row).items() if column not in ignored}
 
     @property
     def learned_columns(self) -> tuple[ColumnTransform, ...]:

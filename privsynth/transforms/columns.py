@@ -19,7 +19,7 @@ from privsynth.errors import ConditionError
 from privsynth.kinds import RESOLUTIONS, Continuous, Datetime
 from privsynth.transforms.cells import Cells, FloatArray, IntArray
 from privsynth.transforms.fakes import fake_labels
-from privsynth.transforms.predicates import Between, OneOf, Predicate
+from privsynth.transforms.predicates import Between, OneOf, Predicate, lies_inside, means_level, none_missing
 from privsynth.transforms.values import (
     from_levels,
     level_key,
@@ -109,20 +109,24 @@ class DiscreteColumn:
         """Return which levels, and last ``__other__``, `predicate` allows."""
         shown: list[Any] = [*self.levels, *([OTHER] if self.other else [])]
         if isinstance(predicate, Between):
-            return np.array([_inside(level, predicate, self) for level in shown], dtype=bool)
+            return np.array([level != OTHER and self._inside(level, predicate) for level in shown], dtype=bool)
         wanted = {v for v in predicate.values if v is not None}
         texts = {str(v) for v in wanted}
         allowed = np.array([level in wanted or str(level) in texts for level in shown], dtype=bool)
         met = [level for level, fits in zip(shown, allowed.tolist(), strict=True) if fits]
-        if unknown := [v for v in predicate.values if v is not None and not any(_same(v, level) for level in met)]:
+        asked = [value for value in predicate.values if value is not None]
+        if unknown := [value for value in asked if not any(means_level(value, level) for level in met)]:
             raise ConditionError(
                 f"The condition on {self.name!r} asks for {', '.join(map(repr, unknown))}, which the model "
                 f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}. "
                 "Ask for what it knows."
             )
         if None in predicate.values and not self.null:
-            raise _none_missing(self.name)
+            raise none_missing(self.name)
         return allowed
+
+    def _inside(self, level: Any, predicate: Between) -> bool:
+        return lies_inside(level, predicate, name=self.name, levels=self.levels, ordered=self.ordered)
 
     def cover(self, predicate: Predicate) -> FloatArray:
         """Return how much of each cell's mass `predicate` allows, in [0, 1]; raises ConditionError for none."""
@@ -298,7 +302,7 @@ class NumericColumn:
         """Return how much of each cell's mass `predicate` allows, in [0, 1]."""
         missing = isinstance(predicate, OneOf) and None in predicate.values
         if missing and not self.null:
-            raise _none_missing(self.name)
+            raise none_missing(self.name)
         if isinstance(predicate, OneOf):
             _, cell, mass = self._points(predicate)
             share = self.cells.share(cell, mass)
@@ -321,6 +325,19 @@ class NumericColumn:
         with np.errstate(invalid="ignore", over="ignore"):  # infinities lie on no grid
             off = np.abs(self.cells.from_grid(self.cells.to_grid(numbers)) - numbers)
         return np.asarray(off <= 4 * width * np.abs(numbers))
+
+    def means(self, predicate: Predicate | None = None) -> FloatArray:
+        """Return the mean of the values of each cell that `predicate` allows, in steps; NaN where it allows none."""
+        if isinstance(predicate, OneOf):
+            middle, cell, weights = self._points(predicate)
+        else:
+            start, stop, weights = self._cut(Between() if predicate is None else predicate)
+            inside, cell = weights > 0, self.cells.cell
+            first, last = np.where(inside, start, 0.0), np.where(inside, stop, 0.0)
+            last = last - ((last > first) & (self.cells.decimals is not None))  # leaves on a grid are half open
+            middle = (first + last) / 2 / 10.0 ** (self.cells.decimals or 0)
+        total, sums = (np.bincount(cell, w, self.cells.n_cells) for w in (weights, weights * middle))
+        return np.divide(sums, total, out=np.full(len(total), np.nan), where=total > 0)
 
     def likelihood(self) -> FloatArray:
         """Return how likely a value of each leaf, then a missing one, is given each cell."""
@@ -361,34 +378,3 @@ class NumericColumn:
 
 
 ColumnTransform = DiscreteColumn | NumericColumn
-
-
-def _none_missing(name: str) -> ConditionError:
-    return ConditionError(f"The condition on {name!r} asks for missing values, and the model has none. Take None out.")
-
-
-def _same(value: Any, level: Any) -> bool:
-    """Whether a condition's value means a level: as it is (1 is 1.0 is True), or as it is written ("1")."""
-    return bool(value == level) or str(value) == str(level)
-
-
-def _inside(level: Any, predicate: Between, column: DiscreteColumn) -> bool:
-    """Whether a level lies in a range: by rank for ordered levels, by value for numbers."""
-
-    def rank(value: Any) -> float:
-        if column.ordered and value in column.levels:
-            return float(column.levels.index(value))
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-        why = f"{value!r} is no level of it" if column.ordered else f"its levels have no order ({value!r})"
-        remedy = f"Use {column.levels[0]!r} to {column.levels[-1]!r}" if column.ordered else "Use a list of levels"
-        raise ConditionError(f"The condition on {column.name!r} is a range, and {why}. {remedy}.")
-
-    if level == OTHER:
-        return False
-    place = rank(level)
-    low = -np.inf if predicate.low is None else rank(predicate.low)
-    high = np.inf if predicate.high is None else rank(predicate.high)
-    return (place > low if predicate.low_open else place >= low) and (
-        place < high if predicate.high_open else place <= high
-    )

@@ -185,6 +185,19 @@ def test_cover_is_brute_force_over_grid_points(predicate):
     np.testing.assert_allclose(COLUMN.cover(predicate), part / total, atol=1e-9)
 
 
+@example(OneOf((2.5,)))
+@given(predicates)
+def test_means_are_brute_force_over_grid_points(predicate):
+    sums, total = np.zeros(3), np.zeros(3)
+    for value, cell, mass in point_masses():
+        sums[cell] += value * mass * holds(value, predicate)
+        total[cell] += mass * holds(value, predicate)
+    expected = np.divide(sums, total, out=np.full(3, np.nan), where=total > 0)
+    np.testing.assert_allclose(COLUMN.means(predicate), expected, rtol=1e-6)
+    if predicate == Between():
+        np.testing.assert_allclose(COLUMN.means(), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @given(cells=some_cells(), data=st.data())
 def test_many_single_numbers_are_covered_as_each_is_alone(dtype, cells, data):
