@@ -21,6 +21,7 @@ from privsynth.synthesizers.imputing import fill_gaps
 from privsynth.synthesizers.interpolating import Interpolation, Latents, interpolate
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.synthesizers.scoring import log_density, read_rows
+from privsynth.synthesizers.strangeness import strange_rows, strangeness
 from privsynth.tables import from_native, to_text_names
 from privsynth.training.conditions import Pool
 from privsynth.training.mixture import Mixture
@@ -30,9 +31,6 @@ from privsynth.transforms.fakes import make_fakes
 from privsynth.transforms.predicates import Predicate, as_predicate
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import Persons
-
-LEAST_COMPONENTS = 8
-"""Effective components behind rows under conditions, below which `sample` warns."""
 
 
 class Queries:
@@ -77,8 +75,10 @@ class Queries:
         Warns
         -----
         PrivsynthWarning
-            When a dict of conditions is far outside what the model has seen: fewer than 8 effective components lie
-            behind the rows, or less than one learned row in the cells that the conditions touch.
+            When conditions are far outside what the model has seen: fewer than 8 effective components lie behind
+            the rows, or less than one learned row in the cells that the conditions touch. Of a DataFrame, up to
+            2,048 distinct rows are looked at; such a one is also a hundred times less likely than the least likely
+            of 1,000 rows of the model's own.
 
         Examples
         --------
@@ -88,13 +88,16 @@ class Queries:
         rng = as_generator(random_state)
         if isinstance(conditions, pd.DataFrame):
             conditions = to_text_names(conditions)[0] if self.numbers_ else conditions
-            return self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
+            rows = self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
+            if strange := strange_rows(self._sampler, conditions):
+                warnings.warn(strange, PrivsynthWarning, stacklevel=2)
+            return rows
         n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
         if conditions is not None and not isinstance(conditions, Mapping):
             raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
         predicates = self._predicates(conditions or {})
         rows = self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
-        if predicates and (strange := self._strangeness(predicates)):
+        if predicates and (strange := strangeness(self._sampler, predicates)):
             warnings.warn(strange, PrivsynthWarning, stacklevel=2)
         return rows
 
@@ -157,7 +160,7 @@ class Queries:
             group = {**common, by: as_predicate(by, value)}
             if count or not n_rows:
                 parts.append(self._sampler.rows(count, group, rng))
-            if count and (strange := self._strangeness(group)):
+            if count and (strange := strangeness(self._sampler, group)):
                 warnings.warn(f"rebalance, {by} = {value!r}: {strange}", PrivsynthWarning, stacklevel=2)
         rows = pd.concat(parts, ignore_index=True).iloc[rng.permutation(n_rows)].reset_index(drop=True)
         return self._with_keys(rows, rng)
@@ -346,19 +349,6 @@ class Queries:
         """Read conditions; columns that are numbered in the table may be named by their numbers."""
         names = {number: name for name, number in self.numbers_.items()}
         return {names.get(name, name): as_predicate(name, wanted) for name, wanted in conditions.items()}
-
-    def _strangeness(self, predicates: Mapping[str, Predicate]) -> str | None:
-        """Return a warning where rows that satisfy `predicates` are made up more than learned."""
-        effective, touched = self._sampler.support(predicates)
-        n_rows = max(1.0, float(self.encoder_.one_way.values[self.encoder_.layout.spans[0].slice].sum()))
-        if effective >= LEAST_COMPONENTS and touched * n_rows >= 1:
-            return None
-        return (
-            f"The conditions on {', '.join(map(repr, predicates))} are far outside what the model has seen: of about "
-            f"{n_rows:,.0f} learned rows it expects {touched * n_rows:.2g} in the cells that they touch, and "
-            f"{effective:.1f} of its {len(self._sampler.mixture.weights):,} components carry such rows. They satisfy "
-            "the conditions, and the rest of them is guessed. Widen the conditions."
-        )
 
     def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Add made-up identifiers and put the columns in the order of the table."""
