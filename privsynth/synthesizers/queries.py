@@ -217,8 +217,9 @@ class Queries:
 
         Several gaps of a row are drawn jointly. Known values stay exactly as they are; a known number beyond the
         learned bounds counts as the outermost one. A gap is never filled with a missing value, even where the table
-        has such. Identifiers stay as they are. Rules that a filled value touches are kept; a computed column is
-        computed. The model's guarantee is not touched, but rows that are private stay private.
+        has such; but where a rule wants exactly one of several columns set (`OneOf`), the others stay missing.
+        Identifiers stay as they are. Rules that a filled value touches are kept; a computed column is computed. The
+        model's guarantee is not touched, but rows that are private stay private.
 
         Parameters
         ----------

@@ -15,8 +15,8 @@ import pandas as pd
 from privsynth.errors import DataError
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.tables import to_native, to_text_names
-from privsynth.transforms.cells import FloatArray
-from privsynth.transforms.evidence import BoolArray, Evidence, observe, observe_parts
+from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.evidence import Evidence, observe, observe_parts
 
 _AT_ONCE = 2048  # rows whose likelihoods under 1024 components are held at the same time: 16 MB
 
@@ -49,7 +49,7 @@ def read_rows(X: Any, columns: list[str], *, owner: str) -> tuple[pd.DataFrame, 
     return to_native(frame)
 
 
-def evidence_of(sampler: Sampler, frame: pd.DataFrame, gaps: dict[str, BoolArray] | None = None) -> dict[str, Evidence]:
+def evidence_of(sampler: Sampler, frame: pd.DataFrame, gaps: dict[str, IntArray] | None = None) -> dict[str, Evidence]:
     """Return the evidence of rows on each learned column that they say anything of."""
     found: dict[str, Evidence] = {}
     for column in sampler.encoder.columns:
