@@ -51,6 +51,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/conditions.py
 	$(BIN)/python benchmarks/interpolation.py
+	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/evaluate.py

@@ -18,14 +18,18 @@ from privsynth.errors import ConditionError
 from privsynth.rules import OneOf
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.synthesizers.scoring import evidence_of
+from privsynth.training.history import Progress
 from privsynth.transforms.cells import IntArray
 from privsynth.transforms.evidence import BoolArray, Evidence
 from privsynth.transforms.reshape import compute
 
 MAX_ROUNDS = 200
+_AT_ONCE = 20_000
 
 
-def fill_gaps(sampler: Sampler, frame: pd.DataFrame, columns: list[str], rng: np.random.Generator) -> pd.DataFrame:
+def fill_gaps(
+    sampler: Sampler, frame: pd.DataFrame, columns: list[str], rng: np.random.Generator, progress: Progress
+) -> pd.DataFrame:
     """Return `frame` with the missing values of `columns` drawn; known values stay as they are.
 
     Raises
@@ -42,11 +46,28 @@ def fill_gaps(sampler: Sampler, frame: pd.DataFrame, columns: list[str], rng: np
         name: (frame[name].isna().to_numpy() if name in silent else gap).astype(np.int64) + either[name]
         for name, gap in gaps.items()
     }
-    left = np.flatnonzero(np.logical_or.reduce([none, *gaps.values()]))
+    rows = np.flatnonzero(np.logical_or.reduce([none, *gaps.values()]))
     filled = {name: frame[name] for name in columns if gaps[name].any()}
+    for start in range(0, len(rows), _AT_ONCE):
+        filled = _fill_rows(sampler, frame, rows[start : start + _AT_ONCE], filled, gaps, unknown, rng)
+        progress("impute", min(start + _AT_ONCE, len(rows)), len(rows), {})
+    return frame.assign(**filled)
+
+
+def _fill_rows(
+    sampler: Sampler,
+    frame: pd.DataFrame,
+    left: IntArray,
+    filled: dict[str, pd.Series],
+    gaps: Mapping[str, BoolArray],
+    unknown: Mapping[str, IntArray],
+    rng: np.random.Generator,
+) -> dict[str, pd.Series]:
+    """Return `filled`, the columns with gaps, with those of the rows `left` drawn."""
+    filled = dict(filled)
     for _ in range(MAX_ROUNDS):
         if len(left) == 0:
-            return frame.assign(**filled)
+            return filled
         part, here = frame.iloc[left].reset_index(drop=True), {name: gap[left] for name, gap in gaps.items()}
         found = evidence_of(sampler, part, {name: gap[left] for name, gap in unknown.items()})
         rows, good = _drawn(sampler, part, found, here, rng)

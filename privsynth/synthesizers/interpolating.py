@@ -16,8 +16,10 @@ was not fitted at.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +41,18 @@ from privsynth.transforms.values import to_number
 
 _AT_ONCE = 1024  # paths that go through the generator together
 _MOST_LINES = 4
+
+
+def read_row(name: str, row: Any) -> Mapping[Any, Any]:
+    """Return a row as a dict; raises ConditionError for what is none."""
+    if isinstance(row, pd.DataFrame):
+        if len(row) != 1:
+            raise ConditionError(f"interpolate: {name} has {len(row)} rows. Give one, such as df.iloc[[0]].")
+        return {column: row[column].iloc[0] for column in row}
+    row = row.to_dict() if isinstance(row, pd.Series) else row
+    if not isinstance(row, Mapping):
+        raise ConditionError(f"interpolate: {name} is {row!r}. Give a dict, a Series or a DataFrame of one row.")
+    return row
 
 
 @dataclass(frozen=True, eq=False)

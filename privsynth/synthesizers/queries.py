@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from privsynth._checks import check_int, parameter_error
+from privsynth._progress import ProgressBar
 from privsynth._random import as_generator
 from privsynth.errors import ConditionError, DataError, NotFittedError, PrivsynthWarning
 from privsynth.nets.generator import Generator
 from privsynth.schema import Identifier, Schema
 from privsynth.synthesizers.balance import apportion, wanted_shares
 from privsynth.synthesizers.imputing import fill_gaps
-from privsynth.synthesizers.interpolating import Interpolation, Latents, interpolate
+from privsynth.synthesizers.interpolating import Interpolation, Latents, interpolate, read_row
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.synthesizers.scoring import log_density, read_rows
 from privsynth.synthesizers.strangeness import strange_rows, strangeness
@@ -31,6 +32,8 @@ from privsynth.transforms.fakes import make_fakes
 from privsynth.transforms.predicates import Predicate, as_predicate
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import Persons
+
+_PATIENCE = 2.0  # seconds before a bar shows
 
 
 class Queries:
@@ -45,19 +48,20 @@ class Queries:
     columns_: dict[str, str]
     arrow_: dict[str, str]
     numbers_: dict[str, int]
+    verbose: bool
     _cached_sampler: Sampler
 
-    def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
+    def sample(self, n_rows: Any = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
         """Draw synthetic rows, which satisfy all rules of the schema; spends no budget.
 
         Parameters
         ----------
-        n_rows : int
-            How many. May be left out where `conditions` is a DataFrame.
-        conditions : dict or DataFrame, optional
+        n_rows : int or list of int
+            How many; for each of a list of conditions. May be left out where `conditions` is a DataFrame.
+        conditions : dict, list of dicts or DataFrame, optional
             What every row must satisfy, exactly. A dict maps columns to a value, a list of values, a closed
-            range ``(low, high)`` or a pandas Interval; None means missing. A DataFrame asks for one row for
-            each of its rows, in order.
+            range ``(low, high)`` or a pandas Interval; None means missing. A list asks for as many rows of each of
+            its dicts as `n_rows` says, in order; a DataFrame for one row for each of its rows, in order.
         random_state : None, int or numpy Generator
             Reproduces the sample.
 
@@ -92,9 +96,14 @@ class Queries:
             if strange := strange_rows(self._sampler, conditions):
                 warnings.warn(strange, PrivsynthWarning, stacklevel=2)
             return rows
+        if isinstance(conditions, list) and all(isinstance(each, Mapping) for each in conditions):
+            return self._counted(n_rows, conditions, rng)
         n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
         if conditions is not None and not isinstance(conditions, Mapping):
-            raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
+            raise ConditionError(
+                f"conditions must be a dict, a list of dicts or a DataFrame. Got {conditions!r:.200}. Write "
+                '{"column": value}.'
+            )
         predicates = self._predicates(conditions or {})
         rows = self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
         if predicates and (strange := strangeness(self._sampler, predicates)):
@@ -210,7 +219,8 @@ class Queries:
         """
         self._check_fitted()
         rows, _ = read_rows(X, list(self.columns_), owner="score_samples")
-        return pd.Series(log_density(self._sampler, rows), index=rows.index, name="log_density")
+        with ProgressBar(self.verbose, after=_PATIENCE) as progress:
+            return pd.Series(log_density(self._sampler, rows, progress), index=rows.index, name="log_density")
 
     def impute(self, X: Any, *, columns: Sequence[str] | None = None, random_state: Any = None) -> pd.DataFrame:
         """Fill missing values of given rows by draws from the model, given what each row holds. Spends no budget.
@@ -253,7 +263,8 @@ class Queries:
             if unknown := [name for name in asked if name not in wanted]:
                 raise DataError(f"impute: columns {unknown} cannot be filled. X and the model have {wanted}.")
             wanted = asked
-        filled = from_native(fill_gaps(self._sampler, rows, wanted, rng), arrow)
+        with ProgressBar(self.verbose, after=_PATIENCE) as progress:
+            filled = from_native(fill_gaps(self._sampler, rows, wanted, rng, progress), arrow)
         return filled.set_axis(X.columns, axis=1) if isinstance(X, pd.DataFrame) else filled
 
     def interpolate(
@@ -320,18 +331,25 @@ class Queries:
         frame = from_native(path.rows, {name: self.arrow_[name] for name in path.rows if name in self.arrow_})
         return replace(path, rows=frame.rename(columns=self.numbers_))
 
+    def _counted(self, n_rows: Any, conditions: list[Mapping[Any, Any]], rng: np.random.Generator) -> pd.DataFrame:
+        """Draw as many rows of each condition as were asked for."""
+        if not isinstance(n_rows, (list, tuple, np.ndarray)) or len(n_rows) != len(conditions) or not len(n_rows):
+            wanted = f"a list of {len(conditions)} counts, one for each of the conditions"
+            raise parameter_error("sample", "n_rows", wanted, n_rows, "Or give one dict of conditions.")
+        counts = [check_int("sample", "n_rows", count, low=0) for count in n_rows]
+        parts = []
+        for place, count in enumerate(counts):
+            predicates = self._predicates(conditions[place])
+            parts.append(self._sampler.rows(count, predicates, rng))
+            if predicates and (strange := strangeness(self._sampler, predicates)):
+                warnings.warn(f"conditions[{place}]: {strange}", PrivsynthWarning, stacklevel=3)
+        return self._with_keys(pd.concat(parts, ignore_index=True), rng)
+
     def _said(self, name: str, row: Any) -> dict[str, Predicate]:
         """Read what a row says of the columns that are learned."""
-        if isinstance(row, pd.DataFrame):
-            if len(row) != 1:
-                raise ConditionError(f"interpolate: {name} has {len(row)} rows. Give one, such as df.iloc[[0]].")
-            row = {column: row[column].iloc[0] for column in row}
-        row = row.to_dict() if isinstance(row, pd.Series) else row
-        if not isinstance(row, Mapping):
-            raise ConditionError(f"interpolate: {name} is {row!r}. Give a dict, a Series or a DataFrame of one row.")
         settable = {column.name for column in self.learned_columns} - set(self._sampler.reshape.formulas)
         ignored = set(self.columns_) - settable
-        return {column: said for column, said in self._predicates(row).items() if column not in ignored}
+        return {column: p for column, p in self._predicates(read_row(name, row)).items() if column not in ignored}
 
     @property
     def learned_columns(self) -> tuple[ColumnTransform, ...]:

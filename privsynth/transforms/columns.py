@@ -108,6 +108,8 @@ class DiscreteColumn:
     def _allowed(self, predicate: Predicate) -> npt.NDArray[np.bool_]:
         """Return which levels, and last ``__other__``, `predicate` allows."""
         shown: list[Any] = [*self.levels, *([OTHER] if self.other else [])]
+        if predicate == Between():
+            return np.ones(len(shown), dtype=bool)
         if isinstance(predicate, Between):
             return np.array([level != OTHER and self._inside(level, predicate) for level in shown], dtype=bool)
         wanted = {v for v in predicate.values if v is not None}
