@@ -52,6 +52,9 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/cross_silo.py
 	$(BIN)/python benchmarks/warm_start.py
+	$(BIN)/python benchmarks/conditions.py
+	$(BIN)/python benchmarks/interpolation.py
+	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/evaluate.py

@@ -19,10 +19,13 @@ class ProgressBar:
     ----------
     enabled : bool
         False shows nothing; True shows bars where standard error is a terminal or a notebook.
+    after : float
+        Seconds to wait for the end: what is done by then shows nothing.
     """
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, enabled: bool, *, after: float = 0.0) -> None:
         self._bars: Progress | None = None
+        self._shows_from = time.monotonic() + after
         self._tasks: dict[str, object] = {}
         self._last = 0.0
         console = Console(file=sys.stderr)
@@ -40,21 +43,24 @@ class ProgressBar:
             )
 
     def __enter__(self) -> ProgressBar:
-        if self._bars is not None:
+        if self._bars is not None and time.monotonic() >= self._shows_from:
             self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bars is not None:
+        if self._bars is not None and self._bars.live.is_started:
             self._bars.stop()
 
     def __call__(self, phase: str, done: int, total: int, figures: dict[str, float]) -> None:
         """Take a report; redraws ten times a second at most."""
-        if self._bars is None or (time.monotonic() - self._last < 0.1 and done < total):
+        now = time.monotonic()
+        if self._bars is None or now < self._shows_from or (now - self._last < 0.1 and done < total):
             return
-        self._last = time.monotonic()
+        if not self._bars.live.is_started:
+            self._bars.start()
+        self._last = now
         text = "  ".join(_FIGURES.get(name, f"{name} {{:.3f}}").format(value) for name, value in figures.items())
         if phase not in self._tasks:
             self._tasks[phase] = self._bars.add_task(phase, total=total, figures="")

@@ -463,6 +463,13 @@ def test_version_and_no_arguments():
     assert "Commands:" in bare.output
 
 
+def test_the_module_runs_as_the_command():
+    command = [sys.executable, "-m", "privsynth", "sampel"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("privsynth: error: No such command 'sampel'.")
+
+
 @pytest.fixture(scope="module")
 def visits(folder):
     """A table in which a person has several rows."""

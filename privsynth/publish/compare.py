@@ -25,7 +25,6 @@ import pandas as pd
 from privsynth._version import __version__
 from privsynth.errors import BundleError, DataError, PrivacyError
 from privsynth.publish.foreign import foreign_columns
-from privsynth.publish.labels import cell_labels, display_order
 from privsynth.synthesizers.ctgan import CTGAN
 from privsynth.tables import as_frame, to_native, to_text_names
 from privsynth.training.grouping import summed
@@ -33,6 +32,7 @@ from privsynth.training.measure import Pair
 from privsynth.training.releases import Counts
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.columns import ColumnTransform
+from privsynth.transforms.labels import cell_labels, display_order
 from privsynth.transforms.layout import Layout, Span
 from privsynth.transforms.reshape import Reshape
 

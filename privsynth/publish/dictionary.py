@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from privsynth.publish.labels import shown_ends
 from privsynth.rules import Formula
 from privsynth.schema import Identifier
 from privsynth.synthesizers.base import Synthesizer
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
+from privsynth.transforms.labels import shown_ends
 
 _MOST_LEVELS = 200
 

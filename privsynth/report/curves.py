@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from privsynth.report.charts import shorten
 
@@ -19,6 +19,11 @@ _END, _MIDDLE = Markup(' text-anchor="end"'), Markup(' text-anchor="middle"')
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 620, 220, 56, 34
 _MOST_LINES, _MOST_POINTS = 4, 300
 _KEY = 140  # pixels of a line's name
+_STYLE = (
+    "svg{background:#fff}text{font:12px system-ui,sans-serif;fill:#555}path,polyline{fill:none;stroke-width:1.8}"
+    ".axis,.dash{stroke:#999;stroke-width:1}.dash{stroke-dasharray:4 3}"
+    ".line-0{stroke:#47a}.line-1{stroke:#c31}.line-2{stroke:#283}.line-3{stroke:#a37}"
+)
 Points = list[tuple[float, float]]
 
 
@@ -89,6 +94,13 @@ def lines(chart: dict[str, Any], title: str) -> Markup:
     return _SVG.format(w=_WIDTH, h=_HEIGHT + 4, label=label, body=Markup("").join(body))
 
 
+def standalone(chart: dict[str, Any], title: str) -> str:
+    """Return `lines` as a file of its own, which no page lends its colours."""
+    head, rest = str(lines(chart, title)).split(">", 1)
+    head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{head}><title>{escape(title)}</title><style>{_STYLE}</style>{rest}\n"
+
+
 def _line(name: str, points: Points, number: int, axes: _Axes) -> Markup:
     places = " ".join(f"{axes.across(x):.1f},{axes.up(y):.1f}" for x, y in points)
     return Markup('<polyline points="{}" class="line-{}"><title>{}</title></polyline>').format(places, number, name)
@@ -97,7 +109,7 @@ def _line(name: str, points: Points, number: int, axes: _Axes) -> Markup:
 def _key(name: str, number: int) -> list[Markup]:
     left = _LEFT + 8 + _KEY * number
     mark = Markup('<path d="M{0} {1}h18" class="line-{2}"/>').format(left, _HEIGHT - 4, number)
-    return [mark, _TEXT.format(left + 22, _HEIGHT, "", shorten(name, 18))]
+    return [mark, _TEXT.format(left + 22, _HEIGHT, "", shorten(name, 16))]
 
 
 def learning_curve(history: dict[str, Any]) -> Markup | None:

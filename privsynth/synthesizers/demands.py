@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from privsynth.errors import ConditionError
-from privsynth.transforms.cells import IntArray
+from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.columns import ColumnTransform, DiscreteColumn, NumericColumn
-from privsynth.transforms.predicates import Predicate, as_predicate
+from privsynth.transforms.predicates import OneOf, Predicate, as_predicate
+from privsynth.transforms.values import to_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,17 @@ class Demands:
 
     predicates: list[Predicate]
     which: IntArray
+
+    def points(self, column: ColumnTransform) -> FloatArray | None:
+        """Return the numbers that are demanded, in steps, NaN being missing; None where any demand is another."""
+        if not isinstance(column, NumericColumn):
+            return None
+        values = [p.values[0] if isinstance(p, OneOf) and len(p.values) == 1 else ... for p in self.predicates]
+        if ... in values:
+            return None
+        dtype = column.number_dtype
+        numbers = [np.nan if value is None else to_number(column.name, value, dtype) for value in values]
+        return np.array(numbers, dtype=np.float64) / column.step
 
 
 def read_demands(conditions: pd.DataFrame, n_rows: int | None) -> dict[str, Demands]:
@@ -51,20 +63,22 @@ def read_demands(conditions: pd.DataFrame, n_rows: int | None) -> dict[str, Dema
                 f"A DataFrame of conditions holds one value a column and row ({error}). Use a dict for lists or ranges."
             ) from error
         _, first = np.unique(which, return_index=True)
-        demands[str(name)] = Demands([as_predicate(str(name), column.iloc[row]) for row in first], which)
+        demands[str(name)] = Demands([as_predicate(str(name), value) for value in column.iloc[first]], which)
     return demands
 
 
 def decode_each(
-    column: ColumnTransform, cells: IntArray, demands: Demands | None, rng: np.random.Generator
+    column: ColumnTransform,
+    cells: IntArray,
+    demands: Demands | None,
+    points: FloatArray | None,
+    rng: np.random.Generator,
 ) -> pd.Series:
-    """Return a value for each of `cells`, as each row demands."""
+    """Return a value for each of `cells`, as each row demands; `points` are what `demands` has as such."""
     if demands is None or (isinstance(column, DiscreteColumn) and not column.cell):  # a cell is a level
         return column.decode(cells, rng)
-    if isinstance(column, NumericColumn):
-        points = [column.point(predicate) for predicate in demands.predicates]
-        if None not in points:
-            return column.write(np.array(points, dtype=np.float64)[demands.which])
+    if isinstance(column, NumericColumn) and points is not None:
+        return column.write(points[demands.which])
     order = np.argsort(demands.which, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(demands.which))[:-1])
     parts = [column.decode(cells[rows], rng, p) for rows, p in zip(groups, demands.predicates, strict=True)]

@@ -12,14 +12,19 @@ import numpy as np
 import pandas as pd
 
 from privsynth._checks import check_int, parameter_error
+from privsynth._progress import ProgressBar
 from privsynth._random import as_generator
 from privsynth.errors import ConditionError, DataError, NotFittedError, PrivsynthWarning
+from privsynth.nets.generator import Generator
 from privsynth.schema import Identifier, Schema
 from privsynth.synthesizers.balance import apportion, wanted_shares
 from privsynth.synthesizers.imputing import fill_gaps
+from privsynth.synthesizers.interpolating import Interpolation, Latents, interpolate, read_row
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.synthesizers.scoring import log_density, read_rows
+from privsynth.synthesizers.strangeness import strange_rows, strangeness
 from privsynth.tables import from_native, to_text_names
+from privsynth.training.conditions import Pool
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.encoder import TableEncoder
@@ -28,8 +33,7 @@ from privsynth.transforms.predicates import Predicate, as_predicate
 from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.units import Persons
 
-LEAST_COMPONENTS = 8
-"""Effective components behind rows under conditions, below which `sample` warns."""
+_PATIENCE = 2.0  # seconds before a bar shows
 
 
 class Queries:
@@ -37,23 +41,27 @@ class Queries:
 
     schema_: Schema
     encoder_: TableEncoder
+    generator_: Generator
+    pool_: Pool
+    _split: int | None
     persons_: Persons | None
     columns_: dict[str, str]
     arrow_: dict[str, str]
     numbers_: dict[str, int]
+    verbose: bool
     _cached_sampler: Sampler
 
-    def sample(self, n_rows: int | None = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
+    def sample(self, n_rows: Any = None, *, conditions: Any = None, random_state: Any = None) -> pd.DataFrame:
         """Draw synthetic rows, which satisfy all rules of the schema; spends no budget.
 
         Parameters
         ----------
-        n_rows : int
-            How many. May be left out where `conditions` is a DataFrame.
-        conditions : dict or DataFrame, optional
+        n_rows : int or list of int
+            How many; for each of a list of conditions. May be left out where `conditions` is a DataFrame.
+        conditions : dict, list of dicts or DataFrame, optional
             What every row must satisfy, exactly. A dict maps columns to a value, a list of values, a closed
-            range ``(low, high)`` or a pandas Interval; None means missing. A DataFrame asks for one row for
-            each of its rows, in order.
+            range ``(low, high)`` or a pandas Interval; None means missing. A list asks for as many rows of each of
+            its dicts as `n_rows` says, in order; a DataFrame for one row for each of its rows, in order.
         random_state : None, int or numpy Generator
             Reproduces the sample.
 
@@ -71,8 +79,10 @@ class Queries:
         Warns
         -----
         PrivsynthWarning
-            When a dict of conditions is far outside what the model has seen: fewer than 8 effective components lie
-            behind the rows, or less than one learned row in the cells that the conditions touch.
+            When conditions are far outside what the model has seen: fewer than 8 effective components lie behind
+            the rows, or less than one learned row in the cells that the conditions touch. Of a DataFrame, up to
+            2,048 distinct rows are looked at; such a one is also a hundred times less likely than the least likely
+            of 1,000 rows of the model's own.
 
         Examples
         --------
@@ -82,13 +92,21 @@ class Queries:
         rng = as_generator(random_state)
         if isinstance(conditions, pd.DataFrame):
             conditions = to_text_names(conditions)[0] if self.numbers_ else conditions
-            return self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
+            rows = self._with_keys(self._sampler.each(conditions, n_rows, rng), rng)
+            if strange := strange_rows(self._sampler, conditions):
+                warnings.warn(strange, PrivsynthWarning, stacklevel=2)
+            return rows
+        if isinstance(conditions, list) and all(isinstance(each, Mapping) for each in conditions):
+            return self._counted(n_rows, conditions, rng)
         n_rows = check_int("sample", "n_rows", n_rows, low=0, remedy="Ask for as many rows as you want.")
         if conditions is not None and not isinstance(conditions, Mapping):
-            raise ConditionError(f"conditions must be a dict or a DataFrame. Got {type(conditions).__name__}.")
+            raise ConditionError(
+                f"conditions must be a dict, a list of dicts or a DataFrame. Got {conditions!r:.200}. Write "
+                '{"column": value}.'
+            )
         predicates = self._predicates(conditions or {})
         rows = self._with_keys(self._sampler.rows(n_rows, predicates, rng), rng)
-        if predicates and (strange := self._strangeness(predicates)):
+        if predicates and (strange := strangeness(self._sampler, predicates)):
             warnings.warn(strange, PrivsynthWarning, stacklevel=2)
         return rows
 
@@ -151,7 +169,7 @@ class Queries:
             group = {**common, by: as_predicate(by, value)}
             if count or not n_rows:
                 parts.append(self._sampler.rows(count, group, rng))
-            if count and (strange := self._strangeness(group)):
+            if count and (strange := strangeness(self._sampler, group)):
                 warnings.warn(f"rebalance, {by} = {value!r}: {strange}", PrivsynthWarning, stacklevel=2)
         rows = pd.concat(parts, ignore_index=True).iloc[rng.permutation(n_rows)].reset_index(drop=True)
         return self._with_keys(rows, rng)
@@ -201,15 +219,17 @@ class Queries:
         """
         self._check_fitted()
         rows, _ = read_rows(X, list(self.columns_), owner="score_samples")
-        return pd.Series(log_density(self._sampler, rows), index=rows.index, name="log_density")
+        with ProgressBar(self.verbose, after=_PATIENCE) as progress:
+            return pd.Series(log_density(self._sampler, rows, progress), index=rows.index, name="log_density")
 
     def impute(self, X: Any, *, columns: Sequence[str] | None = None, random_state: Any = None) -> pd.DataFrame:
         """Fill missing values of given rows by draws from the model, given what each row holds. Spends no budget.
 
         Several gaps of a row are drawn jointly. Known values stay exactly as they are; a known number beyond the
         learned bounds counts as the outermost one. A gap is never filled with a missing value, even where the table
-        has such. Identifiers stay as they are. Rules that a filled value touches are kept; a computed column is
-        computed. The model's guarantee is not touched, but rows that are private stay private.
+        has such; but where a rule wants exactly one of several columns set (`OneOf`), the others stay missing.
+        Identifiers stay as they are. Rules that a filled value touches are kept; a computed column is computed. The
+        model's guarantee is not touched, but rows that are private stay private.
 
         Parameters
         ----------
@@ -243,8 +263,93 @@ class Queries:
             if unknown := [name for name in asked if name not in wanted]:
                 raise DataError(f"impute: columns {unknown} cannot be filled. X and the model have {wanted}.")
             wanted = asked
-        filled = from_native(fill_gaps(self._sampler, rows, wanted, rng), arrow)
+        with ProgressBar(self.verbose, after=_PATIENCE) as progress:
+            filled = from_native(fill_gaps(self._sampler, rows, wanted, rng, progress), arrow)
         return filled.set_axis(X.columns, axis=1) if isinstance(X, pd.DataFrame) else filled
+
+    def interpolate(
+        self,
+        row_a: Any,
+        row_b: Any,
+        steps: int = 11,
+        *,
+        conditions: Mapping[str, Any] | tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
+        random_state: Any = None,
+    ) -> Interpolation:
+        """Go from one row to another through the latent space: does the model vary smoothly? Spends no budget.
+
+        The latent point of a row is the posterior of the mixture's components given what the row says, each
+        component being a latent and a class. Both posteriors are coupled, latents are joined on great circles, and
+        the generator is asked along them (`privsynth.synthesizers.interpolating` has the formula). So the first
+        step is what the model expects of rows like `row_a`, the last what it expects of rows like `row_b`.
+
+        Parameters
+        ----------
+        row_a, row_b : dict, Series or DataFrame of one row
+            The ends, as in `conditions` of `sample`: values, lists, ranges; None and NaN mean missing. Columns that
+            are left out are not known. Identifiers and computed columns are ignored.
+        steps : int
+            How many, both ends included, at least 2.
+        conditions : dict or tuple of two dicts, optional
+            What all steps satisfy, exactly, whatever the rows say. With two, the first step satisfies the first and
+            the last the second, and between them one goes over into the other; ``(row_a, row_b)`` makes the ends
+            the rows themselves.
+        random_state : None, int or numpy Generator
+            Which components are paired, where the rows share none.
+
+        Returns
+        -------
+        Interpolation
+            ``rows`` (what is expected or most likely at each step), ``probabilities`` of all cells, ``changes``
+            between neighbouring steps, and ``to_svg()``.
+
+        Raises
+        ------
+        ParameterError
+            When `steps` is below 2.
+        ConditionError
+            As `sample`; and for conditions on a column that a formula computes.
+
+        Examples
+        --------
+        ``model.interpolate(rows.iloc[0], rows.iloc[1], steps=21, conditions={"is_fraud": False}).to_svg()``
+        """
+        self._check_fitted()
+        rng = as_generator(random_state, "interpolate")
+        steps = check_int("interpolate", "steps", steps, low=2)
+        if isinstance(conditions, tuple):
+            if len(conditions) != 2:
+                raise ConditionError(f"interpolate: conditions are a tuple of {len(conditions)}. Give a dict, or two.")
+            held = self._said("conditions[0]", conditions[0]), self._said("conditions[1]", conditions[1])
+        else:
+            fixed = self._predicates(conditions or {})
+            if computed := [name for name in fixed if name in self._sampler.reshape.formulas]:
+                raise ConditionError(f"interpolate: {computed} are computed. Set conditions on what the formulas read.")
+            held = fixed, fixed
+        rows = self._said("row_a", row_a), self._said("row_b", row_b)
+        path = interpolate(self._sampler, Latents(self.generator_, self.pool_, self._split), rows, held, steps, rng)
+        frame = from_native(path.rows, {name: self.arrow_[name] for name in path.rows if name in self.arrow_})
+        return replace(path, rows=frame.rename(columns=self.numbers_))
+
+    def _counted(self, n_rows: Any, conditions: list[Mapping[Any, Any]], rng: np.random.Generator) -> pd.DataFrame:
+        """Draw as many rows of each condition as were asked for."""
+        if not isinstance(n_rows, (list, tuple, np.ndarray)) or len(n_rows) != len(conditions) or not len(n_rows):
+            wanted = f"a list of {len(conditions)} counts, one for each of the conditions"
+            raise parameter_error("sample", "n_rows", wanted, n_rows, "Or give one dict of conditions.")
+        counts = [check_int("sample", "n_rows", count, low=0) for count in n_rows]
+        parts = []
+        for place, count in enumerate(counts):
+            predicates = self._predicates(conditions[place])
+            parts.append(self._sampler.rows(count, predicates, rng))
+            if predicates and (strange := strangeness(self._sampler, predicates)):
+                warnings.warn(f"conditions[{place}]: {strange}", PrivsynthWarning, stacklevel=3)
+        return self._with_keys(pd.concat(parts, ignore_index=True), rng)
+
+    def _said(self, name: str, row: Any) -> dict[str, Predicate]:
+        """Read what a row says of the columns that are learned."""
+        settable = {column.name for column in self.learned_columns} - set(self._sampler.reshape.formulas)
+        ignored = set(self.columns_) - settable
+        return {column: p for column, p in self._predicates(read_row(name, row)).items() if column not in ignored}
 
     @property
     def learned_columns(self) -> tuple[ColumnTransform, ...]:
@@ -263,19 +368,6 @@ class Queries:
         """Read conditions; columns that are numbered in the table may be named by their numbers."""
         names = {number: name for name, number in self.numbers_.items()}
         return {names.get(name, name): as_predicate(name, wanted) for name, wanted in conditions.items()}
-
-    def _strangeness(self, predicates: Mapping[str, Predicate]) -> str | None:
-        """Return a warning where rows that satisfy `predicates` are made up more than learned."""
-        effective, touched = self._sampler.support(predicates)
-        n_rows = max(1.0, float(self.encoder_.one_way.values[self.encoder_.layout.spans[0].slice].sum()))
-        if effective >= LEAST_COMPONENTS and touched * n_rows >= 1:
-            return None
-        return (
-            f"The conditions on {', '.join(map(repr, predicates))} are far outside what the model has seen: of about "
-            f"{n_rows:,.0f} learned rows it expects {touched * n_rows:.2g} in the cells that they touch, and "
-            f"{effective:.1f} of its {len(self._sampler.mixture.weights):,} components carry such rows. They satisfy "
-            "the conditions, and the rest of them is guessed. Widen the conditions."
-        )
 
     def _with_keys(self, sample: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Add made-up identifiers and put the columns in the order of the table."""

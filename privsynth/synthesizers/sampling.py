@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from privsynth.errors import ConditionError
 from privsynth.rules import Inequality, OneOf, Range, Rule
 from privsynth.synthesizers.demands import Demands, decode_each, read_demands
 from privsynth.synthesizers.repair import repaired
+from privsynth.synthesizers.wording import domain, listed, shown
 from privsynth.training.mixture import Mixture
 from privsynth.transforms.cells import Cells, FloatArray, IntArray
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
@@ -34,6 +34,7 @@ from privsynth.transforms.values import to_number
 BATCH = 250_000
 MAX_ROUNDS, MAX_ROWS, LEAST_ROWS = 200, 20_000_000, 1_000_000
 _SURE = 20_000
+_MOST_DISTINCT = 2_048
 _REPAIR_ROUNDS = 10
 BoolArray = npt.NDArray[np.bool_]
 Predicates = Mapping[str, Predicate]
@@ -103,7 +104,7 @@ class Sampler:
         late = {name: p for name, p in predicates.items() if name in self.reshape.formulas}
         early = {name: p for name, p in predicates.items() if name not in late}
         self._check_late(late)
-        mixture, _ = self.mixture.condition(self.allowed(early))
+        mixture, _ = self.conditioned(early)
         draws = _Draws(self, mixture, early, late, rng)
         if not self.rejecting and not self.reshape.formulas:
             return draws.raw(n_rows)
@@ -116,13 +117,61 @@ class Sampler:
             return self.rows(len(conditions), {}, rng)
         if self.rejecting or self.reshape.formulas or self.joints:
             return self._by_combination(demands, rng)
-        shares = {name: np.stack([self.allowed({name: p})[name] for p in d.predicates]) for name, d in demands.items()}
-        cells = self.mixture.draw_each({name: (shares[name], d.which) for name, d in demands.items()}, rng)
+        points = {c.name: demands[c.name].points(c) for c in self.encoder.columns if c.name in demands}
+        cells = self.mixture.draw_each(self._shares_each(demands), rng)
         decoded = {
-            column.name: decode_each(column, cells[:, j], demands.get(column.name), rng)
+            column.name: decode_each(column, cells[:, j], demands.get(column.name), points.get(column.name), rng)
             for j, column in enumerate(self.encoder.columns)
         }
         return pd.DataFrame(decoded, index=range(len(conditions)))
+
+    def support_each(self, conditions: pd.DataFrame) -> tuple[FloatArray, FloatArray, IntArray, float]:
+        """Return `support` of rows of conditions that are all different, 2,048 at most.
+
+        Returns
+        -------
+        effective, touched : ndarray of shape (n_distinct,)
+        rows : ndarray of int of shape (n_distinct,)
+            Which rows these are.
+        usual : float
+            The least `touched` of 1,000 rows that the model draws itself, all their cells in these columns given.
+        """
+        demands = {n: d for n, d in read_demands(conditions, None).items() if n not in self.reshape.formulas}
+        if not demands or conditions.empty:
+            return np.empty(0), np.empty(0), np.empty(0, dtype=np.int64), 0.0
+        shares = self._shares_each(demands)
+        which = np.stack([states for _, states in shares.values()], axis=1)
+        distinct, rows = np.unique(which, axis=0, return_index=True)
+        some = np.unique(np.linspace(0, len(distinct) - 1, min(len(distinct), _MOST_DISTINCT)).astype(np.int64))
+        effective, touched = self.mixture.support_each({n: table for n, (table, _) in shares.items()}, distinct[some])
+        layout = self.mixture.layout
+        own = self.mixture.draw(1_000, np.random.default_rng(0))[:, [layout.index(name) for name in shares]]
+        _, usual = self.mixture.support_each({name: np.eye(layout[name].size) for name in shares}, own)
+        return effective, touched, rows[some], float(usual.min())
+
+    def _shares_each(self, demands: Mapping[str, Demands]) -> dict[str, tuple[FloatArray, IntArray]]:
+        """Return by learned column the shares of cells that rows may demand, and which of these each row demands."""
+        found: dict[str, tuple[FloatArray, IntArray]] = {}
+        for name, demand in demands.items():
+            table, which = self._shares(name, demand)
+            place = self.reshape.place(name) or name
+            if place in found:
+                pairs, which = np.unique(np.stack([found[place][1], which], axis=1), axis=0, return_inverse=True)
+                table, which = found[place][0][pairs[:, 0]] * table[pairs[:, 1]], which.reshape(-1)
+            found[place] = table, which
+        return found
+
+    def _shares(self, name: str, demands: Demands) -> tuple[FloatArray, IntArray]:
+        """Return the shares of cells that rows may demand of one column, and which of these each row demands."""
+        column = next((column for column in self.encoder.columns if column.name == name), None)
+        points = None if column is None else demands.points(column)
+        if points is None or not isinstance(column, NumericColumn):
+            place = self.reshape.place(name) or name
+            return np.stack([self.allowed({name: p})[place] for p in demands.predicates]), demands.which
+        table, state = column.cover_points(points)
+        for impossible in np.flatnonzero(table.sum(axis=1)[state] == 0)[:1]:
+            self.allowed({name: demands.predicates[impossible]})  # refuses it
+        return table, state[demands.which]
 
     def decoded(
         self, cells: IntArray, rng: np.random.Generator, predicates: Predicates | None = None
@@ -157,7 +206,18 @@ class Sampler:
                 f"The probability of a condition on {late} cannot be computed: a formula gives its values. "
                 "Sample, and count."
             )
-        return self.mixture.condition(self.allowed(predicates))[1]
+        return self.conditioned(predicates)[1]
+
+    def conditioned(self, predicates: Predicates) -> tuple[Mixture, float]:
+        """Return the mixture of rows that satisfy `predicates`, and the probability of these."""
+        shares = self.allowed(predicates)
+        try:
+            return self.mixture.condition(shares)
+        except ConditionError:
+            raise ConditionError(
+                f"No row can satisfy that {listed(predicates)}: the model gives them probability zero together. "
+                "Widen one of them."
+            ) from None
 
     def support(self, predicates: Predicates) -> tuple[float, float]:
         """Return how well the model knows rows that satisfy `predicates`, computed columns left out.
@@ -190,8 +250,8 @@ class Sampler:
             share = by_name[name].cover(predicate) if place == name else self.joints[place].cover(name, predicate)
             if not share.any():
                 raise ConditionError(
-                    f"No value of column {name!r} satisfies {_shown(predicate)}. It was learned "
-                    f"{_domain(by_name[name])}. Widen the condition."
+                    f"No value of column {name!r} is {shown(predicate)}. It was learned "
+                    f"{domain(by_name[name])}. Widen the condition."
                 )
             shares[place] = shares[place] * share if place in shares else share
         return shares
@@ -233,7 +293,9 @@ class _Draws:
             met[str(other)] = other.holds(frame, reshape.original)
         for name, predicate in self.late.items():
             values = reshape.numbers(frame, name)
-            met[f"the condition on {name!r}"] = satisfied(values, name, predicate, self.sampler._number_dtype(name))
+            met[f"that {name!r} is {shown(predicate)}"] = satisfied(
+                values, name, predicate, self.sampler._number_dtype(name)
+            )
         return frame, met
 
     def repair(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -310,19 +372,3 @@ def satisfied(values: FloatArray, name: str, predicate: Predicate, dtype: str) -
     high = np.inf if predicate.high is None else to_number(name, predicate.high, dtype)
     above = values > low if predicate.low_open else values >= low
     return above & (values < high if predicate.high_open else values <= high)
-
-
-def _shown(predicate: Predicate) -> str:
-    values = getattr(predicate, "values", None)
-    return f"one of {list(values)}" if values is not None else f"the range {predicate.low} to {predicate.high}"  # type: ignore[union-attr]
-
-
-def _domain(column: Any) -> str:
-    """Describe what a column can be, for an error message."""
-    if hasattr(column, "cells"):
-        low, high = column.cells.low.min() * column.step, column.cells.high.max() * column.step
-        if column.number_dtype.startswith("datetime64"):
-            return f"between {pd.Timestamp(low, unit='s')} and {pd.Timestamp(high, unit='s')}"
-        scale = 10.0 ** (column.cells.decimals or 0)
-        return f"between {low / scale:g} and {high / scale:g}"
-    return f"with the levels {list(column.levels)[:20]}"

@@ -15,8 +15,9 @@ import pandas as pd
 from privsynth.errors import DataError
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.tables import to_native, to_text_names
-from privsynth.transforms.cells import FloatArray
-from privsynth.transforms.evidence import BoolArray, Evidence, observe, observe_parts
+from privsynth.training.history import Progress
+from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.evidence import Evidence, observe, observe_parts
 
 _AT_ONCE = 2048  # rows whose likelihoods under 1024 components are held at the same time: 16 MB
 
@@ -49,7 +50,7 @@ def read_rows(X: Any, columns: list[str], *, owner: str) -> tuple[pd.DataFrame, 
     return to_native(frame)
 
 
-def evidence_of(sampler: Sampler, frame: pd.DataFrame, gaps: dict[str, BoolArray] | None = None) -> dict[str, Evidence]:
+def evidence_of(sampler: Sampler, frame: pd.DataFrame, gaps: dict[str, IntArray] | None = None) -> dict[str, Evidence]:
     """Return the evidence of rows on each learned column that they say anything of."""
     found: dict[str, Evidence] = {}
     for column in sampler.encoder.columns:
@@ -63,7 +64,7 @@ def evidence_of(sampler: Sampler, frame: pd.DataFrame, gaps: dict[str, BoolArray
     return found
 
 
-def log_density(sampler: Sampler, frame: pd.DataFrame) -> FloatArray:
+def log_density(sampler: Sampler, frame: pd.DataFrame, progress: Progress) -> FloatArray:
     """Return the log density of each row over the learned columns it has, shape (n_rows,); -inf for impossible ones."""
     found = evidence_of(sampler, frame)
     if not found:
@@ -82,5 +83,6 @@ def log_density(sampler: Sampler, frame: pd.DataFrame) -> FloatArray:
                 total += np.log(evidence.likelihood[states] @ cells.T)[place]
             top = total.max(axis=1, keepdims=True)
             shift = np.where(np.isfinite(top), top, 0.0)
+            progress("score", min(start + _AT_ONCE, len(frame)), len(frame), {})
             scores[start : start + _AT_ONCE] = np.log(np.exp(total - shift).sum(axis=1)) + shift[:, 0]
     return scores

@@ -136,6 +136,34 @@ class Mixture:
             weights /= top
         return weights
 
+    def support_each(self, shares: Mapping[str, FloatArray], distinct: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return how well rows of demands are known, as `Sampler.support` does for one.
+
+        Parameters
+        ----------
+        shares : mapping of str to ndarray of shape (n_values, n_cells)
+            What can be demanded of each column.
+        distinct : ndarray of int of shape (n_rows, n_columns)
+            Which of these each row demands.
+
+        Returns
+        -------
+        effective, touched : ndarray of shape (n_rows,)
+        """
+        effective, touched = np.empty(len(distinct)), np.empty(len(distinct))
+        demands = {name: (table, distinct) for name, table in shares.items()}
+        for start in range(0, len(distinct), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            weights = self._weights_under(demands, distinct[rows])
+            effective[rows] = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+            reached = np.tile(self.weights, (len(weights), 1))
+            for (name, table), states in zip(shares.items(), distinct[rows].T, strict=True):
+                values, place = np.unique(states, return_inverse=True)
+                cells = self.probabilities[:, self.layout[name].slice]
+                reached *= ((table[values] > 0).astype(np.float64) @ cells.T)[place]
+            touched[rows] = reached.sum(axis=1)
+        return effective, touched
+
     def _draw_cells(self, component: IntArray, rng: np.random.Generator) -> IntArray:
         """Draw the cells of rows whose components are known."""
         cells = np.empty((len(component), len(self.layout.spans)), dtype=np.int64)

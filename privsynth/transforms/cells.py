@@ -144,6 +144,33 @@ class Cells:
         part = np.bincount(cell, weights, self.n_cells)
         return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
+    def points(self, values: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Return the share of each cell's mass that single values have, as `share` of `leaf_weights` would.
+
+        Returns
+        -------
+        table : ndarray of shape (n_states, n_cells)
+            A value lies in an interval, an atom, both or neither: the shares of each such pair that occurs.
+        state : ndarray of int of shape (n_values,)
+            Which row of `table` each value has.
+        """
+        k, units = self._n_intervals, self.to_grid(values)
+        around = np.searchsorted(self.low[:k], units, side="right") - 1
+        around = np.where((around >= 0) & (units < np.append(self.high[:k], -np.inf)[around]), around, -1)
+        at = np.searchsorted(self.low[k:], units)
+        at = np.where(np.append(self.low[k:], np.nan)[at] == units, k + at, -1)
+        pairs, state = np.unique(np.stack([around, at], axis=1), axis=0, return_inverse=True)
+        mass = self.mass + self._floor
+        whole = np.bincount(self.cell, mass, self.n_cells)[self.cell]
+        mass = np.divide(mass, whole, out=np.zeros_like(mass), where=whole > 0)
+        part = 1e-12 if self.decimals is None else 1 / np.where(self.high > self.low, self.high - self.low, 1.0)
+        mass = mass * np.where(self.high > self.low, part, 1.0)
+        table = np.zeros((len(pairs), self.n_cells))
+        for leaf in pairs.T:
+            rows = np.flatnonzero(leaf >= 0)
+            np.add.at(table, (rows, self.cell[leaf[rows]]), mass[leaf[rows]])
+        return table, state.reshape(-1)
+
     def likelihood(self) -> FloatArray:
         """Return how likely a value of each leaf is given each cell, shape (n_leaves, n_cells).
 

@@ -19,10 +19,11 @@ from privsynth.errors import ConditionError
 from privsynth.kinds import RESOLUTIONS, Continuous, Datetime
 from privsynth.transforms.cells import Cells, FloatArray, IntArray
 from privsynth.transforms.fakes import fake_labels
-from privsynth.transforms.predicates import Between, OneOf, Predicate
+from privsynth.transforms.predicates import Between, OneOf, Predicate, lies_inside, means_level, none_missing
 from privsynth.transforms.values import (
     from_levels,
     level_key,
+    narrowed,
     number_dtype,
     step_of,
     to_levels,
@@ -112,20 +113,27 @@ class DiscreteColumn:
     def _allowed(self, predicate: Predicate) -> npt.NDArray[np.bool_]:
         """Return which levels, and last ``__other__``, `predicate` allows."""
         shown: list[Any] = [*self.levels, *([OTHER] if self.other else [])]
+        if predicate == Between():
+            return np.ones(len(shown), dtype=bool)
         if isinstance(predicate, Between):
-            return np.array([_inside(level, predicate, self) for level in shown], dtype=bool)
+            return np.array([level != OTHER and self._inside(level, predicate) for level in shown], dtype=bool)
         wanted = {v for v in predicate.values if v is not None}
         texts = {str(v) for v in wanted}
         allowed = np.array([level in wanted or str(level) in texts for level in shown], dtype=bool)
         met = [level for level, fits in zip(shown, allowed.tolist(), strict=True) if fits]
-        if unknown := [v for v in predicate.values if v is not None and not any(_same(v, level) for level in met)]:
+        asked = [value for value in predicate.values if value is not None]
+        if unknown := [value for value in asked if not any(means_level(value, level) for level in met)]:
             raise ConditionError(
                 f"The condition on {self.name!r} asks for {', '.join(map(repr, unknown))}, which the model "
-                f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}."
+                f"does not know. It knows {', '.join(map(repr, shown[:20]))}{' ...' if len(shown) > 20 else ''}. "
+                "Ask for what it knows."
             )
         if None in predicate.values and not self.null:
-            raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
+            raise none_missing(self.name)
         return allowed
+
+    def _inside(self, level: Any, predicate: Between) -> bool:
+        return lies_inside(level, predicate, name=self.name, levels=self.levels, ordered=self.ordered)
 
     def cover(self, predicate: Predicate) -> FloatArray:
         """Return how much of each cell's mass `predicate` allows, in [0, 1]; raises ConditionError for none."""
@@ -279,7 +287,7 @@ class NumericColumn:
         high = np.inf if predicate.high is None else self._number(predicate.high)
         low_open, high_open = predicate.low_open, predicate.high_open
         if self.cells.decimals is None and self.dtype.lower() in ("float16", "float32"):
-            low, high = _narrowed(low, high, low_open, high_open, self.dtype.lower())
+            low, high = narrowed(low, high, low_open, high_open, self.dtype.lower())
             low_open = high_open = False
         start, stop = self.cells.overlap(low, high, low_open=low_open, high_open=high_open)
         return start, stop, self.cells.leaf_weights(start, stop)
@@ -291,9 +299,8 @@ class NumericColumn:
         """
         numbers = np.unique([self._number(v) for v in predicate.values if v is not None])
         exact = self.cells.from_grid(self.cells.to_grid(numbers))
-        width = np.finfo(self.dtype.lower() if self.dtype.lower() in ("float16", "float32") else "float64").eps
         found: list[tuple[float, int, float]] = []
-        for i in np.flatnonzero(np.abs(exact - numbers) <= 4 * width * np.abs(numbers)):  # 0.1 + 0.2 means 0.3
+        for i in np.flatnonzero(self._is_held(numbers)):
             start, stop = self.cells.overlap(exact[i], exact[i], low_open=False, high_open=False)
             weights = self.cells.leaf_weights(start, stop)
             found += [(numbers[i], self.cells.cell[leaf], weights[leaf]) for leaf in np.flatnonzero(weights)]
@@ -304,13 +311,42 @@ class NumericColumn:
         """Return how much of each cell's mass `predicate` allows, in [0, 1]."""
         missing = isinstance(predicate, OneOf) and None in predicate.values
         if missing and not self.null:
-            raise ConditionError(f"The condition on {self.name!r} asks for missing values, and the model has none.")
+            raise none_missing(self.name)
         if isinstance(predicate, OneOf):
             _, cell, mass = self._points(predicate)
             share = self.cells.share(cell, mass)
         else:
             share = self.cells.cover(self._cut(predicate)[2])
         return np.append(share, float(missing)) if self.null else share
+
+    def cover_points(self, numbers: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Return `cover` of each single number, NaN being missing: the distinct rows, and which of these each has."""
+        table, state = self.cells.points(np.where(self._is_held(numbers), numbers, np.nan))
+        if not self.null:
+            return table, state
+        table = np.pad(table, ((0, 1), (0, 1)))
+        table[-1, -1] = 1.0
+        return table, np.where(np.isnan(numbers), len(table) - 1, state)
+
+    def _is_held(self, numbers: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return which numbers are values of the grid, up to rounding: 0.1 + 0.2 means 0.3."""
+        width = np.finfo(self.dtype.lower() if self.dtype.lower() in ("float16", "float32") else "float64").eps
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities lie on no grid
+            off = np.abs(self.cells.from_grid(self.cells.to_grid(numbers)) - numbers)
+        return np.asarray(off <= 4 * width * np.abs(numbers))
+
+    def means(self, predicate: Predicate | None = None) -> FloatArray:
+        """Return the mean of the values of each cell that `predicate` allows, in steps; NaN where it allows none."""
+        if isinstance(predicate, OneOf):
+            middle, cell, weights = self._points(predicate)
+        else:
+            start, stop, weights = self._cut(Between() if predicate is None else predicate)
+            inside, cell = weights > 0, self.cells.cell
+            first, last = np.where(inside, start, 0.0), np.where(inside, stop, 0.0)
+            last = last - ((last > first) & (self.cells.decimals is not None))  # leaves on a grid are half open
+            middle = (first + last) / 2 / 10.0 ** (self.cells.decimals or 0)
+        total, sums = (np.bincount(cell, w, self.cells.n_cells) for w in (weights, weights * middle))
+        return np.divide(sums, total, out=np.full(len(total), np.nan), where=total > 0)
 
     def likelihood(self) -> FloatArray:
         """Return how likely a value of each leaf, then a missing one, is given each cell."""
@@ -335,12 +371,6 @@ class NumericColumn:
         """Return values in steps, NaN being missing, in the data type of the column."""
         return written(values * self.step, self.dtype, self.column)
 
-    def point(self, predicate: Predicate) -> float | None:
-        """Return the one value, in steps, that satisfies `predicate`, NaN being missing; None where there are more."""
-        if not isinstance(predicate, OneOf) or len(predicate.values) != 1:
-            return None
-        return np.nan if predicate.values[0] is None else self._number(predicate.values[0])
-
     def _draw_points(self, cells: IntArray, rng: np.random.Generator, predicate: OneOf) -> FloatArray:
         """Draw one of the numbers of `predicate` in each of `cells`, by their mass; NaN where there is none."""
         numbers, cell, mass = self._points(predicate)
@@ -357,43 +387,3 @@ class NumericColumn:
 
 
 ColumnTransform = DiscreteColumn | NumericColumn
-
-
-def _narrowed(low: float, high: float, low_open: bool, high_open: bool, dtype: str) -> tuple[float, float]:
-    """Return the least and greatest float of `dtype` in a range: rounding to it then leads out at neither end."""
-    kind = np.dtype(dtype).type
-    with np.errstate(over="ignore"):
-        first, last = kind(low), kind(high)
-    if float(first) < low or (low_open and float(first) == low):
-        first = np.nextafter(first, kind(np.inf))
-    if float(last) > high or (high_open and float(last) == high):
-        last = np.nextafter(last, kind(-np.inf))
-    return float(first), float(last)
-
-
-def _same(value: Any, level: Any) -> bool:
-    """Whether a condition's value means a level: as it is (1 is 1.0 is True), or as it is written ("1")."""
-    return bool(value == level) or str(value) == str(level)
-
-
-def _inside(level: Any, predicate: Between, column: DiscreteColumn) -> bool:
-    """Whether a level lies in a range: by rank for ordered levels, by value for numbers."""
-
-    def rank(value: Any) -> float:
-        if column.ordered and value in column.levels:
-            return float(column.levels.index(value))
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-        raise ConditionError(
-            f"The condition on {column.name!r} is a range, and its levels have no order ({value!r}). "
-            "Use a list of levels."
-        )
-
-    if level == OTHER:
-        return False
-    place = rank(level)
-    low = -np.inf if predicate.low is None else rank(predicate.low)
-    high = np.inf if predicate.high is None else rank(predicate.high)
-    return (place > low if predicate.low_open else place >= low) and (
-        place < high if predicate.high_open else place <= high
-    )

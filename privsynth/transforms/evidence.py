@@ -37,16 +37,17 @@ class Evidence:
     state: IntArray
 
 
-def observe(column: ColumnTransform, series: pd.Series, *, gaps: BoolArray | None = None) -> Evidence:
+def observe(column: ColumnTransform, series: pd.Series, *, gaps: IntArray | None = None) -> Evidence:
     """Read values as evidence.
 
     Parameters
     ----------
     column : ColumnTransform
     series : Series of shape (n_rows,)
-    gaps : ndarray of bool of shape (n_rows,), optional
-        Rows whose value is not known, but not missing either. With it, numbers beyond the learned bounds count
-        as the outermost ones, as in `fit`; without, they have likelihood 0.
+    gaps : ndarray of int of shape (n_rows,), optional
+        0 where the value is known, 1 where it is not known, but not missing either, 2 where it may be missing, too.
+        With it, numbers beyond the learned bounds count as the outermost ones, as in `fit`; without, they have
+        likelihood 0.
 
     Raises
     ------
@@ -56,13 +57,14 @@ def observe(column: ColumnTransform, series: pd.Series, *, gaps: BoolArray | Non
     table = column.likelihood()
     present = np.ones((1, column.n_cells))
     present[:, [cell for kind, cell in column.extra.items() if kind == "null" or column.dtype not in NAMES_OTHER]] = 0.0
-    table = np.concatenate([table, np.zeros((1, column.n_cells)), present])
-    state = _leaves(column, series, gaps) if isinstance(column, NumericColumn) else _levels(column, series, gaps)
-    state = np.where(state < 0, len(table) - 2, state)
-    return Evidence(table, state if gaps is None else np.where(gaps, len(table) - 1, state))
+    table = np.concatenate([table, np.zeros((1, column.n_cells)), present, np.ones((1, column.n_cells))])
+    open_ = None if gaps is None else gaps > 0
+    state = _leaves(column, series, open_) if isinstance(column, NumericColumn) else _levels(column, series, open_)
+    state = np.where(state < 0, len(table) - 3, state)
+    return Evidence(table, state if gaps is None else np.where(gaps > 0, len(table) - 3 + gaps, state))
 
 
-def observe_parts(joint: JointColumn, frame: pd.DataFrame, gaps: dict[str, BoolArray] | None = None) -> Evidence:
+def observe_parts(joint: JointColumn, frame: pd.DataFrame, gaps: dict[str, IntArray] | None = None) -> Evidence:
     """Read the columns of a combination, those that `frame` has, as evidence on their joint column."""
     parts = [
         (j, observe(part, frame[part.name], gaps=None if gaps is None else gaps[part.name]))

@@ -107,17 +107,41 @@ def to_number(column: str, value: Any, dtype: str) -> float:
                 stamp = stamp.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
             if stamp.tzinfo is not None:
                 stamp = stamp.tz_convert("UTC").tz_localize(None)
-            return float((stamp - pd.Timestamp(0)).total_seconds())
+            # microseconds: in nanoseconds, far ends such as the year 9999 would be out of bounds
+            return float((stamp.as_unit("us") - pd.Timestamp(0).as_unit("us")).total_seconds())
         if dtype.startswith("timedelta64") and not isinstance(value, (int, float)):
             return float(pd.Timedelta(value).total_seconds())
         number = float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf  # a whole number too long for a float
     except (ValueError, TypeError) as error:
-        kinds = {"datetime64": "a date or time", "timedelta64": 'a duration such as "2h", or seconds'}
-        wanted = next((text for kind, text in kinds.items() if dtype.startswith(kind)), "a number")
-        raise ConditionError(f"The condition on {column!r} must be {wanted}. Got {value!r}.") from error
+        raise _no_number(column, value, dtype) from error
     if np.isnan(number):
-        raise ConditionError(f"The condition on {column!r} must be a number. Got {value!r}.")
+        raise _no_number(column, value, dtype)
     return number
+
+
+def _no_number(column: str, value: Any, dtype: str) -> ConditionError:
+    """Say what a condition on a column of this data type has to be."""
+    kinds = {
+        "datetime64": ("a date or time", 'Write it like "2024-03-01" or "2024-03-01 12:30".'),
+        "timedelta64": ("a duration", 'Write it like "2h", or as seconds.'),
+    }
+    number = ("a number", "Use a number, (low, high) for a range with None for an open end, or None for missing.")
+    wanted, remedy = next((texts for kind, texts in kinds.items() if dtype.startswith(kind)), number)
+    return ConditionError(f"The condition on {column!r} must be {wanted}. Got {value!r}. {remedy}")
+
+
+def narrowed(low: float, high: float, low_open: bool, high_open: bool, dtype: str) -> tuple[float, float]:
+    """Return the least and greatest float of `dtype` in a range: rounding to it then leads out at neither end."""
+    kind = np.dtype(dtype).type
+    with np.errstate(over="ignore"):
+        first, last = kind(low), kind(high)
+    if float(first) < low or (low_open and float(first) == low):
+        first = np.nextafter(first, kind(np.inf))
+    if float(last) > high or (high_open and float(last) == high):
+        last = np.nextafter(last, kind(-np.inf))
+    return float(first), float(last)
 
 
 def to_levels(series: pd.Series) -> tuple[IntArray, list[Any]]:

@@ -154,6 +154,7 @@ CONDITIONS = {
     "array": ({"age": np.arange(20, 30)}, lambda s: s.age.between(20, 29)),
     "closed": ({"age": (60, 75)}, lambda s: s.age.between(60, 75)),
     "half": ({"age": (80, None)}, lambda s: s.age >= 80),
+    "level not missing": ({"city": (None, None), "opt_in": (None, None)}, lambda s: s.city.notna() & s.opt_in.notna()),
     "not missing": ({"visits": (None, None)}, lambda s: s.visits.notna()),
     "open": ({"amount": pd.Interval(100, 101, closed="neither")}, lambda s: (s.amount > 100) & (s.amount < 101)),
     "right": ({"amount": pd.Interval(0, 50)}, lambda s: (s.amount > 0) & (s.amount <= 50)),
@@ -163,6 +164,7 @@ CONDITIONS = {
         {"when": ("2024-02-01", "2024-02-29 12:00")},
         lambda s: (s.when >= "2024-02-01") & (s.when <= "2024-02-29 12:00"),
     ),
+    "far ends": ({"when": ("1600-01-01", "9999-12-31")}, lambda s: s.when.notna()),
     "stamps": ({"when": (pd.Timestamp("2024-05-01"), None)}, lambda s: s.when >= "2024-05-01"),
     "local dates": (
         {"local": ("2024-03-10", "2024-03-11")},
@@ -204,6 +206,21 @@ def test_a_frame_of_conditions_is_answered_row_by_row(exact):
     assert sample.dtypes.equals(TABLES["exact"].dtypes)
     assert len(exact.sample(conditions=wanted[:0])) == 0
     assert len(exact.sample(60, conditions=wanted)) == 60
+
+
+def test_a_list_of_conditions_has_a_count_for_each(exact):
+    wanted = [{"vip": True, "age": (60, None)}, {"city": None}, {"city": "Oslo"}]
+    sample = exact.sample([30, 0, 12], conditions=wanted, random_state=0)
+    assert len(sample) == 42
+    assert (sample.vip & (sample.age >= 60))[:30].all()
+    assert (sample.city[30:] == "Oslo").all()
+    assert sample.key.is_unique
+    assert sample.dtypes.equals(TABLES["exact"].dtypes)
+    for counts in (None, 42, [1, 2], []):
+        with pytest.raises(ParameterError, match=r"n_rows .* a list of 3 counts, one for each"):
+            exact.sample(counts, conditions=wanted)
+    with pytest.raises(ParameterError, match="Got -1"):
+        exact.sample([1, 2, -1], conditions=wanted)
 
 
 def agrees_with_filtering(model, conditions, holds, columns, draw, n=60_000):

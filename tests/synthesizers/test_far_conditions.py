@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from privsynth.errors import PrivsynthWarning
-from privsynth.synthesizers.queries import LEAST_COMPONENTS
+from privsynth.synthesizers.strangeness import LEAST_COMPONENTS
 from privsynth.transforms.predicates import Between, OneOf
 from tests.synthesizers.test_scoring import fit_exactly
 
@@ -30,6 +30,31 @@ def test_a_group_that_was_never_seen_warns_by_name(model):
     with pytest.warns(PrivsynthWarning, match="rebalance, d = False: The conditions on .* are far outside"):
         sample = model.rebalance(40, by="d", conditions={"a": True, "b": True, "c": True}, random_state=0)
     assert sample["d"].sum() == 20
+
+
+def test_rows_of_a_frame_that_were_never_seen_warn_with_the_furthest(model):
+    seen = pd.DataFrame({"a": [True, False] * 40, "b": [True, False] * 40})
+    model.sample(conditions=seen, random_state=0)
+    mixed = seen["b"].where(seen.index != 17, True)
+    strange = seen.assign(b=mixed, c=mixed, d=mixed)
+    told = r"Of 3 distinct rows .* looked at 1 are far outside .* Row 17 is the furthest: .* learned rows .* components"
+    with pytest.warns(PrivsynthWarning, match=told):
+        sample = model.sample(conditions=strange, random_state=0)
+    assert (sample["b"] == strange["b"]).all()
+
+
+@pytest.mark.parametrize("names", [["a"], ["x"], ["a", "x"], ["a", "b", "c"], ["a", "b", "c", "d", "x"]])
+def test_rows_of_the_models_own_do_not_warn(model, names):
+    model.sample(conditions=model.sample(3_000, random_state=1)[names], random_state=0)
+
+
+def test_the_figures_of_a_frame_are_those_of_its_rows(model):
+    frame = pd.DataFrame({"a": [True, False], "x": [pd.Interval(4.0, 4.5), pd.Interval(-1.0, 0.25)]})
+    effective, touched, rows, usual = model._sampler.support_each(frame)
+    assert 0 < usual < 0.5
+    for place, row in enumerate(rows):
+        predicates = model._predicates(frame.iloc[row].to_dict())
+        assert (effective[place], touched[place]) == pytest.approx(model._sampler.support(predicates))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from scipy import stats
 
 from privsynth import Schema
 from privsynth.errors import ConditionError, DataError
-from privsynth.rules import FixedCombinations, Formula, Inequality
+from privsynth.rules import FixedCombinations, Formula, Inequality, OneOf
 from privsynth.schema import Continuous, Identifier
 from tests.synthesizers.frames import messy
 from tests.synthesizers.test_scoring import fit_exactly, tiny
@@ -126,6 +126,51 @@ def test_rules_hold_in_filled_rows():
         model.impute(rows)
     with pytest.raises(ConditionError, match="No row can satisfy"):
         model.impute(pd.DataFrame({"city": ["Ulm"], "country": ["NO"], "start": [np.nan]}))
+
+
+def paid(n_rows=1_500, seed=0):
+    """Payments by card or by account, never by both; a kind that tells which; how they are named is text or a level."""
+    rng = np.random.default_rng(seed)
+    card = rng.random(n_rows) < 0.3
+    return pd.DataFrame(
+        {
+            "kind": np.where(card ^ (rng.random(n_rows) < 0.1), "shop", "bill"),
+            "card": pd.Categorical(np.where(card, rng.choice(["visa", "mc"], n_rows), None)),
+            "iban": pd.Series(np.where(card, None, rng.choice(["DE", "FR"], n_rows)), dtype=object),
+            "x": rng.normal(size=n_rows) + card,
+        }
+    )
+
+
+def test_of_columns_of_which_one_is_set_one_is_filled():
+    table = paid()
+    model = fit_exactly(table, schema=Schema(rules=[OneOf(("card", "iban"))]), steps=100)
+    rows = table.iloc[:400].copy()
+    rows.loc[::2, "x"] = np.nan
+    filled = model.impute(rows, random_state=0)  # nothing is missing in card or iban
+    pd.testing.assert_frame_equal(filled[["card", "iban"]], rows[["card", "iban"]])
+    assert filled["x"].notna().all()
+    both = rows.assign(card=rows["card"].where(rows.index % 4 > 0), iban=rows["iban"].where(rows.index % 4 > 0))
+    filled = model.impute(both, random_state=0)
+    assert (filled["card"].isna() ^ filled["iban"].isna()).all()
+    known = rows.index % 4 > 0
+    pd.testing.assert_frame_equal(filled.loc[known, ["card", "iban"]], rows.loc[known, ["card", "iban"]])
+    only = model.impute(both, columns=["card", "x"], random_state=0)
+    assert only.loc[~known, "card"].notna().all()
+    assert only.loc[~known, "iban"].isna().all()
+
+
+@pytest.mark.parametrize("kind", ["shop", "bill"])
+def test_which_one_is_filled_follows_the_model(kind):
+    model = fit_exactly(paid(), schema=Schema(rules=[OneOf(("card", "iban"))]), steps=100)
+    rows = pd.DataFrame({"kind": [kind] * 5_000, "card": None, "iban": None}, dtype=object)
+    filled = model.impute(rows, random_state=0)
+    card, iban = (
+        model.condition_probability({"kind": kind, "card": first, "iban": second})
+        for first, second in ((["visa", "mc"], None), (None, ["DE", "FR"]))
+    )
+    assert stats.binomtest(int(filled["card"].notna().sum()), 5_000, card / (card + iban)).pvalue >= FALSE_ALARM
+    assert (filled["card"].isna() ^ filled["iban"].isna()).all()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from privsynth.transforms.columns import OTHER, DiscreteColumn, NumericColumn
 from privsynth.transforms.predicates import Between, OneOf
 from privsynth.transforms.stored import column_from_dict
 from privsynth.transforms.values import from_numbers, to_levels, to_number
+from tests.transforms.test_cells import some_cells, values_for
 
 FALSE_ALARM = 1e-6
 
@@ -184,6 +185,31 @@ def test_cover_is_brute_force_over_grid_points(predicate):
     np.testing.assert_allclose(COLUMN.cover(predicate), part / total, atol=1e-9)
 
 
+@example(OneOf((2.5,)))
+@given(predicates)
+def test_means_are_brute_force_over_grid_points(predicate):
+    sums, total = np.zeros(3), np.zeros(3)
+    for value, cell, mass in point_masses():
+        sums[cell] += value * mass * holds(value, predicate)
+        total[cell] += mass * holds(value, predicate)
+    expected = np.divide(sums, total, out=np.full(3, np.nan), where=total > 0)
+    np.testing.assert_allclose(COLUMN.means(predicate), expected, rtol=1e-6)
+    if predicate == Between():
+        np.testing.assert_allclose(COLUMN.means(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@given(cells=some_cells(), data=st.data())
+def test_many_single_numbers_are_covered_as_each_is_alone(dtype, cells, data):
+    column = NumericColumn("c", dtype, cells, null=True)
+    values = [*values_for(cells, data).tolist(), 0.1 + 0.2, np.inf, np.nan]
+    table, state = column.cover_points(np.array(values))
+    for value, share in zip(values, table[state], strict=True):
+        alone = column.cover(OneOf((None if np.isnan(value) else value,)))
+        np.testing.assert_allclose(share, alone, rtol=1e-12, atol=0)
+    assert len(table) <= 2 * len(cells.low) + 2
+
+
 @given(predicates, st.integers(0, 2**32))
 def test_decoded_values_satisfy_the_predicate_in_the_asked_cell(predicate, seed):
     possible = np.flatnonzero(COLUMN.cover(predicate) > 0).repeat(10)
@@ -282,7 +308,7 @@ def test_cover_of_levels(column, predicate, cells):
         (TRUTH, OneOf((None,)), "asks for missing values, and the model has none"),
         (LEVELS, Between("a", "b"), "is a range, and its levels have no order.*Use a list"),
         (TRUTH, Between(0, 1), "is a range, and its levels have no order"),
-        (RANKS, Between("lo", "top"), "no order.*'top'"),
+        (RANKS, Between("lo", "top"), "'top' is no level of it. Use 'lo' to"),
         (COLUMN, OneOf(("old",)), "must be a number. Got 'old'"),
         (COLUMN, Between(float("nan"), 1), "must be a number. Got nan"),
         (
