@@ -187,9 +187,9 @@ def wanted_rows(strategy: Strategy, y: pd.Series) -> dict[Any, int]:
     >>> wanted_rows("auto", pd.Series([0, 0, 0, 1])), wanted_rows({1: 5}, pd.Series([0, 0, 0, 1]))
     ({1: 2}, {1: 4})
     """
-    counts = {value: int(n) for value, n in y.value_counts(sort=False).items()}
-    if y.isna().any() or len(counts) < 2:
+    if y.isna().any() or y.nunique() < 2:
         raise DataError("y must have two classes or more and no missing values. Leave rows without a label out.")
+    counts = _class_sizes(y)
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     given = strategy(y) if callable(strategy) else strategy
     if isinstance(given, Mapping):
@@ -211,11 +211,22 @@ def wanted_rows(strategy: Strategy, y: pd.Series) -> dict[Any, int]:
         raise parameter_error(
             "SyntheticOverSampler", "sampling_strategy", f"no number for {len(counts)} classes", given, remedy
         )
-    more = int(ratio * counts[most]) - counts[least]
-    if more < 0:
-        wanted = f"at least {counts[least] / counts[most]:.4g}, the ratio that y has"
-        raise parameter_error("SyntheticOverSampler", "sampling_strategy", wanted, given, "No rows are taken away.")
-    return {least: more} if least != most else {}
+    rarer = next(value for value in counts if value != most)
+    more = int(ratio * counts[most] - counts[rarer])
+    if more <= 0:
+        wanted = f"more than {counts[rarer] / counts[most]:.4g}, the ratio that y has, by a row or more"
+        remedy = "No rows are taken away. Use 'auto' where nothing may be left to do."
+        raise parameter_error("SyntheticOverSampler", "sampling_strategy", wanted, given, remedy)
+    return {rarer: more}
+
+
+def _class_sizes(y: pd.Series) -> dict[Any, int]:
+    """Return the rows of each class, in the order of the classes: of equally large ones the first is the largest."""
+    counts = {value: int(n) for value, n in y.value_counts(sort=False).items()}
+    try:
+        return dict(sorted(counts.items()))
+    except TypeError:  # classes of several types have no order; that of the rows is as good
+        return counts
 
 
 def _from_totals(totals: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[Any, int]:
@@ -227,7 +238,7 @@ def _from_totals(totals: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[A
         if total < counts[value]:
             wanted = f"at least {counts[value]} rows of class {value!r}, which y has"
             raise parameter_error("SyntheticOverSampler", "sampling_strategy", wanted, total, "No rows are taken away.")
-    return {value: int(total) - counts[value] for value, total in totals.items()}
+    return {value: int(totals[value]) - n_rows for value, n_rows in counts.items() if value in totals}
 
 
 def _no_strategy(strategy: Any) -> Exception:
