@@ -19,7 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from augment_arms import CLASSIFIERS, Model, Training, augmented, from_ctgan, plain, scores, simple_arms
+import pandas as pd
+from augment_arms import (
+    CLASSIFIERS,
+    Model,
+    Training,
+    augmented,
+    both_classes,
+    from_ctgan,
+    plain,
+    scores,
+    simple_arms,
+    with_odds,
+)
 from augment_tables import LABELS, SIZES, Teams, teams
 from common import RESULTS
 from sklearn.metrics import average_precision_score, roc_curve
@@ -29,9 +41,11 @@ import privsynth
 from privsynth import CTGAN
 
 STORE = RESULTS / "augment.jsonl"
-EPSILONS = (1.0, 3.0, 10.0, None)
-COSTS = tuple(float(c) for c in np.round(np.geomspace(1, 1000, 19), 2))  # of a missed case, in false alarms
-Arms = dict[str, Callable[[], Training | None]]
+EPSILONS = ("1", "3", "10", "none")
+DETAILED = 3.0  # the epsilon of which other uses of the generator than the sampler's default are tried
+OWN_SIZES = {"transactions": (500,), "cardio": (150, 500), "stroke": (50,)}
+COSTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # of a missed case, in false alarms
+Arms = dict[str, Callable[[], Training | str]]
 
 
 def measures(y: np.ndarray, found: np.ndarray) -> dict[str, Any]:
@@ -43,10 +57,9 @@ def measures(y: np.ndarray, found: np.ndarray) -> dict[str, Any]:
     rate = float(np.mean(y))
     costs = [float(np.min(c * rate * (1 - true) + (1 - rate) * false)) for c in COSTS]
     return {
-        "ap": float(average_precision_score(y, found)),
-        "recall": float(np.interp(0.01, false, true)),
-        "costs": [round(c, 6) for c in costs],
-        "rate": rate,
+        "ap": round(float(average_precision_score(y, found)), 5),
+        "recall": round(float(np.interp(0.01, false, true)), 5),
+        "costs": [float(f"{c:.4g}") for c in costs],
     }
 
 
@@ -59,31 +72,31 @@ def generator(key: str, rows: Any, label: str, epsilon: float | None, seed: int,
 
 
 def arms(known: Teams, regime: str, positives: int, seed: int, options: argparse.Namespace) -> Arms:
-    """Return every way to train of a regime, not run yet."""
-    work, rows = options.work, known.other if regime == "lent" else known.own
-    key = f"{known.table}-{regime}" + ("" if regime == "lent" else f"-{positives}")
-    found: Arms = dict(simple_arms(known, seed))
-    python = options.peers / "ctgan" / "bin" / "python"
-    found["CTGAN"] = lambda: from_ctgan(known, rows, seed, work, python)
-    for epsilon in EPSILONS:
+    """Return every way to train of a regime, not run yet; ways without a generator belong to both."""
+    lent = regime == "lent"
+    rows = known.other if lent else known.own
+    key = f"{known.table}-{regime}" + ("" if lent else f"-{positives}")
+    found: Arms = dict(simple_arms(known, seed)) if lent else {}
+    found["CTGAN"] = lambda: from_ctgan(known, rows, f"{key}-{seed}", options)
+    for epsilon in options.epsilons:
         name = f"privsynth, ε {epsilon:g}" if epsilon else "privsynth, no privacy"
 
         def model(epsilon: float | None = epsilon) -> Model:
-            return generator(key, rows, known.label, epsilon, seed, work)
+            return generator(key, rows, known.label, epsilon, seed, options.work)
 
-        for text, strategy in options.strategies:
-            found[f"{name}{text}"] = lambda m=model, s=strategy: augmented(known, m(), s, seed)  # type: ignore[misc]
-        if regime == "lent":
-            found[f"{name}, its rows alone"] = lambda m=model: plain(known, m().sample(len(rows), random_state=seed))
-    if regime == "lent":
-        found["the other team's rows too"] = lambda: plain(known, _both(known))
+        found[name] = lambda m=model: augmented(known, m(), None, seed)  # type: ignore[misc]
+        if epsilon == DETAILED:
+            found |= {
+                f"{name}, classes even": lambda m=model: augmented(known, m(), "auto", seed),
+                f"{name}, rows of both classes": lambda m=model: both_classes(known, m(), seed),
+                f"{name}, its odds as a feature": lambda m=model: with_odds(known, m()),
+            }
+            if lent:
+                alone = f"{name}, its rows alone"
+                found[alone] = lambda m=model: plain(known, m().sample(len(rows), random_state=seed))
+    if lent:
+        found["all rows of both teams"] = lambda: plain(known, pd.concat([known.own, known.other], ignore_index=True))
     return found
-
-
-def _both(known: Teams) -> Any:
-    import pandas as pd
-
-    return pd.concat([known.own, known.other], ignore_index=True)
 
 
 def run(table: str, regime: str, positives: int, seed: int, options: argparse.Namespace) -> None:
@@ -101,8 +114,9 @@ def run(table: str, regime: str, positives: int, seed: int, options: argparse.Na
         made = time.process_time() - start
         for name in wanted:
             line: dict[str, Any] = {**here, "share": known.share, "arm": arm, "classifier": name}
-            line["missing"] = training is None
-            if training is not None:
+            if isinstance(training, str):
+                line["failed"] = training
+            else:
                 line |= {"rows": len(training.y), "cases": int(training.y.sum()), "made s": round(made, 1)}
                 line |= measures(y, scores(name, training, test))
             with STORE.open("a", encoding="utf-8") as file:
@@ -122,17 +136,18 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(LABELS))
     parser.add_argument("--regimes", nargs="+", default=["lent", "own"])
     parser.add_argument("--arms", nargs="+", default=[], help="parts of the names of those to run; all by default")
+    parser.add_argument("--epsilons", nargs="+", default=EPSILONS)
     parser.add_argument("--peers", type=Path, default=Path("peers"))
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "augment")
     options = parser.parse_args()
-    options.strategies = [("", None), (", one case per other row", "auto")]
+    options.epsilons = [None if text == "none" else float(text) for text in options.epsilons]
     options.work.mkdir(exist_ok=True, parents=True)
     warnings.simplefilter("ignore")
     with threadpool_limits(1):
         for seed in options.seeds:
             for table in options.tables:
                 for regime in options.regimes:
-                    for positives in SIZES[table]:
+                    for positives in SIZES[table] if regime == "lent" else OWN_SIZES[table]:
                         run(table, regime, positives, seed, options)
 
 

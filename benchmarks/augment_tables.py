@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from common import load
 from sklearn.compose import make_column_transformer
@@ -22,7 +21,7 @@ from privsynth.datasets import make_transactions
 
 LABELS = {"transactions": "is_fraud", "cardio": "cardio", "stroke": "stroke"}
 DRIFT, FRAUD_RATE, CARDIO_RATE = 0.5, 0.01, 0.1
-ROWS, OTHER_ROWS, TEST_ROWS = 330_000, 150_000, 100_000  # two thirds of the first are of the first two months
+ROWS, OTHER_ROWS, TEST_ROWS = 330_000, 150_000, 50_000  # two thirds of the first are of the first two months
 SIZES = {"transactions": (50, 150, 500), "cardio": (50, 150, 500), "stroke": (50,)}
 FEW = 20  # whole numbers of at most so many values are levels, in the public tables
 
@@ -129,7 +128,3 @@ class Features:
             clock = rows.pop(name).dt
             rows[f"{name} hour"], rows[f"{name} weekday"] = clock.hour, clock.weekday
         return rows
-
-
-def positives_of(frame: pd.DataFrame, label: str) -> int:
-    return int(np.sum(frame[label]))

@@ -35,6 +35,7 @@ Y = pd.Series(["a"] * 10 + ["b"] * 4 + ["c"] * 2)
 @pytest.mark.parametrize(
     ("strategy", "wanted"),
     [
+        ("modest", {"b": 6, "c": 8}),
         ("auto", {"b": 6, "c": 8}),
         ("not majority", {"b": 6, "c": 8}),
         ("minority", {"c": 8}),
@@ -46,6 +47,11 @@ Y = pd.Series(["a"] * 10 + ["b"] * 4 + ["c"] * 2)
 )
 def test_strategies(strategy, wanted):
     assert wanted_rows(strategy, Y) == wanted
+
+
+def test_the_default_adds_200_cases_to_a_class_and_makes_none_the_largest():
+    y = pd.Series([0] * 1_000 + [1] * 50 + [2] * 900)
+    assert wanted_rows(SyntheticOverSampler().sampling_strategy, y) == {1: 200, 2: 100}
 
 
 def test_a_ratio_is_of_two_classes():
@@ -87,7 +93,7 @@ def test_classes_without_an_order_are_taken_in_that_of_the_rows():
 @pytest.mark.parametrize(
     ("strategy", "y", "told"),
     [
-        ("most", Y, "must be one of 'auto'.* Got 'most'"),
+        ("most", Y, "must be one of 'modest', 'auto'.* Got 'most'"),
         (True, Y, "must be one of"),
         (0.5, Y, "no number for 3 classes"),
         (0.1, pd.Series([0] * 10 + [1] * 4), "more than 0.4"),
@@ -122,7 +128,7 @@ def test_arrays_come_back_as_arrays():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(1_500, 2)), np.r_[np.zeros(1_200), np.ones(300)].astype(int)
     with pytest.warns(PrivsynthWarning, match="NOT private"):
-        X_more, y_more = augment(X, y, CTGAN(None, steps=2, verbose=False))
+        X_more, y_more = augment(X, y, CTGAN(None, steps=2, verbose=False), sampling_strategy="auto")
     assert X_more.shape == (2_400, 2)
     assert np.bincount(y_more).tolist() == [1_200, 1_200]
     assert (X_more[:1_500] == X).all()
@@ -164,7 +170,10 @@ class Remembering(HistGradientBoostingClassifier):
 
 @pytest.fixture
 def pipeline(model):
-    steps = [("more", SyntheticOverSampler(model, random_state=0)), ("fit", Remembering(max_iter=5))]
+    steps = [
+        ("more", SyntheticOverSampler(model, sampling_strategy="auto", random_state=0)),
+        ("fit", Remembering(max_iter=5)),
+    ]
     return Pipeline(steps)
 
 
