@@ -212,8 +212,8 @@ def main() -> None:
         "Average precision on real test rows, of the better of two classifiers for each way to train; of privsynth "
         "also the difference to the best of class weights and SMOTE. Intervals at 95 % over paired seeds.",
         "Transactions: simulated, 1 % fraud, drift .5, trained on January and February, tested on 50,000 rows of "
-        "March; the other team has 150,000 rows. Cardio: positives thinned to 10 %, the other team has some 24,000 rows. "
-        "Stroke: the other team has 2,812 rows, 137 of them cases, and 62 cases are tested on.",
+        "March; the other team has 150,000 rows. Cardio: positives thinned to 10 %, the other team has some 24,000 "
+        "rows. Stroke: the other team has 2,812 rows, 137 of them cases, and 62 cases are tested on.",
         "privsynth is its sampler with default settings: up to 200 synthetic cases beside the real ones.",
         "*All rows of both teams* is what nobody may do: the bound.",
     ]

@@ -54,6 +54,9 @@ class SyntheticOverSampler(BaseEstimator):
         How many rows of each class were made.
     synthesizer_ : Synthesizer
         What made them.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Of X, the names where it is a DataFrame; a pipeline that begins with the sampler asks for them.
 
     Examples
     --------
@@ -87,6 +90,9 @@ class SyntheticOverSampler(BaseEstimator):
         frame, label = _as_table(X, y)
         self.sampling_strategy_ = wanted_rows(self.sampling_strategy, label)
         self.target_, self.synthesizer_ = self._fitted(frame, label)
+        self.n_features_in_ = frame.shape[1]
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         return self
 
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
@@ -259,6 +265,8 @@ def _as_table(X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series]:
         X = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
     if not isinstance(X, pd.DataFrame):
         raise DataError(f"X must be a DataFrame or an array of two dimensions. Got {type(X).__name__}.")
+    if not isinstance(y, pd.Series) and np.ndim(y) != 1:
+        raise DataError(f"y must be one column of labels. Got {np.ndim(y)} dimensions. Use a Series or np.ravel(y).")
     label = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y))
     if len(label) != len(X):
         raise DataError(f"y has {len(label)} rows and X has {len(X)}: they must be of one length.")

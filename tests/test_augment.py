@@ -186,6 +186,8 @@ def test_in_a_pipeline_of_imbalanced_learn_only_the_fit_sees_synthetic_rows(tabl
     assert fitted.set_params(more__sampling_strategy=0.5).fit(X, y)["fit"].sizes_ == [n_honest, n_honest // 2]
     X_more, y_more = Pipeline([fitted.steps[0]]).fit_resample(X, y)
     assert len(X_more) == len(y_more) == n_honest + n_honest // 2
+    assert fitted.n_features_in_ == 1
+    assert fitted.feature_names_in_.tolist() == ["amount"]
 
 
 def test_cross_validation_of_that_pipeline_resamples_each_fold(table, pipeline):
@@ -203,11 +205,14 @@ def test_cross_validation_of_that_pipeline_resamples_each_fold(table, pipeline):
         ({"synthesizer": "model"}, ParameterError, "must be a synthesizer"),
         ({"columns": ["amount", "other"]}, DataError, r"has not learned columns \['other'\]"),
         ({"y": "new"}, ConditionError, "which the model does not know"),
+        ({"y": "frame"}, DataError, "y must be one column of labels. Got 2 dimensions"),
     ],
 )
 def test_what_does_not_fit_is_refused(table, model, change, error, told):
     X, y = table.assign(other=1)[change.get("columns", COLUMNS)], table["is_fraud"]
-    if "y" in change:
+    if change.get("y") == "frame":
+        y = y.to_frame()
+    elif "y" in change:
         y = y.astype(object).where(np.arange(len(y)) > 5, change["y"])
     sampler = SyntheticOverSampler(change.get("synthesizer", model), target=change.get("target"))
     with pytest.raises(error, match=told):
