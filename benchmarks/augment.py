@@ -107,7 +107,8 @@ def run(table: str, regime: str, positives: int, seed: int, options: argparse.Na
     test, y = known.features.mixed(known.test), known.test[known.label].to_numpy(dtype=int)
     for arm, build in arms(known, regime, positives, seed, options).items():
         wanted = [name for name in CLASSIFIERS if (arm, name) not in done]
-        if not wanted or (options.arms and not any(part in arm for part in options.arms)):
+        asked = not options.arms or any(part in arm for part in options.arms)
+        if not wanted or not asked or any(part in arm for part in options.without):
             continue
         start = time.process_time()
         training = build()
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(LABELS))
     parser.add_argument("--regimes", nargs="+", default=["lent", "own"])
     parser.add_argument("--arms", nargs="+", default=[], help="parts of the names of those to run; all by default")
+    parser.add_argument("--without", nargs="+", default=[], help="parts of the names of those to leave out")
     parser.add_argument("--epsilons", nargs="+", default=EPSILONS)
     parser.add_argument("--peers", type=Path, default=Path("peers"))
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "augment")
