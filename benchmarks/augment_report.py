@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from augment import COSTS, STORE
 from augment_arms import CLASSIFIERS
+from augment_tables import LABELS
 from common import RESULTS, write_table
 from scipy import stats
 
@@ -31,7 +32,10 @@ def load() -> Frame:
     own = frame[frame["regime"] == "own"]
     sizes = own[["table", "positives"]].drop_duplicates()
     shared = frame[frame["arm"].isin(SIMPLE)].merge(sizes, on=["table", "positives"]).assign(regime="own")
-    return pd.concat([frame, shared], ignore_index=True)
+    every = pd.concat([frame, shared], ignore_index=True)
+    every["table"] = pd.Categorical(every["table"], categories=list(LABELS))
+    every["regime"] = pd.Categorical(every["regime"], categories=["lent", "own"])
+    return every.sort_values(["regime", "table", "positives"], kind="stable").astype({"table": str, "regime": str})
 
 
 def interval(differences: np.ndarray, share: float) -> tuple[float, float]:
@@ -139,10 +143,11 @@ def plot_precision(every: dict[tuple[str, str, int, str], Frame]) -> None:
     """Write results/augment.svg: what each way gains over no resampling, with intervals, generators of another team."""
     pyplot = _pyplot()
     kept = [key for key in every if key[0] == "lent" and key[3] == "best"]
-    figure, panels = pyplot.subplots(1, len(kept), figsize=(2.1 * len(kept) + 1.6, 3.0), sharey=True)
-    for axes, key in zip(np.atleast_1d(panels), kept, strict=True):
+    figure, panels = pyplot.subplots(2, 4, figsize=(11, 5), sharey=True)
+    panels.flat[-1].set_axis_off()
+    for axes, key in zip(panels.flat, kept, strict=False):
         cell = every[key]
-        names = ["class weights and SMOTE, the best", *OURS, BOTH]
+        names = ["best of class weights, SMOTE", *OURS, BOTH]
         arms = [best_rival(cell), *OURS, BOTH]
         for place, arm in enumerate(arms):
             if arm not in set(cell["arm"]):
@@ -163,8 +168,9 @@ def plot_costs(frame: Frame) -> None:
     pyplot = _pyplot()
     lent = frame[(frame["regime"] == "lent") & (frame["classifier"] == CLASSIFIERS[0])].dropna(subset=["ap"])
     kept = list(lent.groupby(["table", "positives"], sort=False).groups)
-    figure, panels = pyplot.subplots(1, len(kept), figsize=(2.3 * len(kept) + 1, 3.0), sharey=True)
-    for axes, key in zip(np.atleast_1d(panels), kept, strict=True):
+    figure, panels = pyplot.subplots(2, 4, figsize=(11, 5), sharey=True)
+    panels.flat[-1].set_axis_off()
+    for axes, key in zip(panels.flat, kept, strict=False):
         cell = lent[(lent["table"] == key[0]) & (lent["positives"] == key[1])]
         base = _costs(cell, PLAIN)
         for arm, style in (
@@ -180,8 +186,8 @@ def plot_costs(frame: Frame) -> None:
         axes.set_xscale("log")
         axes.set_title(f"{key[0]}, {key[1]} cases", fontsize=8)
         axes.tick_params(labelsize=7)
-    np.atleast_1d(panels)[0].set_ylabel("expected cost, no resampling = 1", fontsize=8)
-    np.atleast_1d(panels)[-1].legend(fontsize=6)
+    panels.flat[-1].legend(*panels.flat[0].get_legend_handles_labels(), fontsize=8, loc="center")
+    figure.supylabel("expected cost, no resampling = 1", fontsize=8)
     figure.supxlabel("cost of a missed case, in false alarms (boosting, best threshold for each)", fontsize=8)
     _save(figure, "augment_cost")
 
