@@ -32,7 +32,7 @@ from augment_arms import (
     simple_arms,
     with_odds,
 )
-from augment_tables import LABELS, SIZES, Teams, teams
+from augment_tables import DRAWS, LABELS, SIZES, Teams, teams
 from common import RESULTS
 from sklearn.metrics import average_precision_score, roc_curve
 from threadpoolctl import threadpool_limits
@@ -42,6 +42,7 @@ from privsynth import CTGAN
 
 STORE = RESULTS / "augment.jsonl"
 EPSILONS = ("1", "3", "10", "none")
+ONCE = ("alone", "CTGAN", "odds", "all rows")  # parts of the names of ways that are not run for further draws
 DETAILED = 3.0  # the epsilon of which other uses of the generator than the sampler's default are tried
 OWN_SIZES = {"transactions": (500,), "cardio": (150, 500), "stroke": (50,)}
 COSTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # of a missed case, in false alarms
@@ -99,16 +100,16 @@ def arms(known: Teams, regime: str, positives: int, seed: int, options: argparse
     return found
 
 
-def run(table: str, regime: str, positives: int, seed: int, options: argparse.Namespace) -> None:
+def run(table: str, regime: str, positives: int, seed: int, draw: int, options: argparse.Namespace) -> None:
     """Train and measure what is not in the store yet, and write each as a line."""
-    here = {"table": table, "regime": regime, "positives": positives, "seed": seed}
-    done = {(r["arm"], r["classifier"]) for r in records() if all(r[k] == v for k, v in here.items())}
-    known = teams(table, positives, seed)
+    here = {"table": table, "regime": regime, "positives": positives, "seed": seed, "draw": draw}
+    done = {(r["arm"], r["classifier"]) for r in records() if all(r.get(k, 0) == v for k, v in here.items())}
+    known = teams(table, positives, seed, draw)
     test, y = known.features.mixed(known.test), known.test[known.label].to_numpy(dtype=int)
     for arm, build in arms(known, regime, positives, seed, options).items():
         wanted = [name for name in CLASSIFIERS if (arm, name) not in done]
         asked = not options.arms or any(part in arm for part in options.arms)
-        if not wanted or not asked or any(part in arm for part in options.without):
+        if not wanted or not asked or any(part in arm for part in (*options.without, *(ONCE if draw else ()))):
             continue
         start = time.process_time()
         training = build()
@@ -137,6 +138,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(LABELS))
     parser.add_argument("--regimes", nargs="+", default=["lent", "own"])
     parser.add_argument("--arms", nargs="+", default=[], help="parts of the names of those to run; all by default")
+    parser.add_argument("--draws", action="store_true", help="several draws of the first team's rows, where few")
     parser.add_argument("--without", nargs="+", default=[], help="parts of the names of those to leave out")
     parser.add_argument("--epsilons", nargs="+", default=EPSILONS)
     parser.add_argument("--peers", type=Path, default=Path("peers"))
@@ -150,7 +152,9 @@ def main() -> None:
             for table in options.tables:
                 for regime in options.regimes:
                     for positives in SIZES[table] if regime == "lent" else OWN_SIZES[table]:
-                        run(table, regime, positives, seed, options)
+                        draws = DRAWS.get((table, positives), 1) if regime == "lent" and options.draws else 1
+                        for draw in range(draws):
+                            run(table, regime, positives, seed, draw, options)
 
 
 if __name__ == "__main__":

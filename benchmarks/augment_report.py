@@ -1,6 +1,7 @@
 """Tables and plots of augment.py's lines: python benchmarks/augment_report.py writes results/augment.md and two plots.
 
-A difference is paired by seed, and its interval is Student's t at 95 %. Where the rows of the seeds are splits of
+A difference is paired by seed and draw, averaged over the draws of a seed, and its interval is Student's t at 95 %
+over the seeds. Where the rows of the seeds are splits of
 one table, its variance is that of Nadeau and Bengio (2003): 1/seeds + test rows / training rows, for 1/seeds.
 """
 
@@ -29,9 +30,10 @@ def load() -> Frame:
     """Return a row a trained classifier; ways without a generator are shown in both regimes."""
     lines = [json.loads(line) for line in STORE.read_text(encoding="utf-8").splitlines()]
     frame = pd.DataFrame(lines)
+    frame["draw"] = frame["draw"].fillna(0) if "draw" in frame else 0
     own = frame[frame["regime"] == "own"]
-    sizes = own[["table", "positives"]].drop_duplicates()
-    shared = frame[frame["arm"].isin(SIMPLE)].merge(sizes, on=["table", "positives"]).assign(regime="own")
+    sizes = own[["table", "positives", "seed", "draw"]].drop_duplicates()
+    shared = frame[frame["arm"].isin(SIMPLE)].merge(sizes).assign(regime="own")
     every = pd.concat([frame, shared], ignore_index=True)
     every["table"] = pd.Categorical(every["table"], categories=list(LABELS))
     every["regime"] = pd.Categorical(every["regime"], categories=["lent", "own"])
@@ -49,8 +51,9 @@ def interval(differences: np.ndarray, share: float) -> tuple[float, float]:
 
 def compare(cell: Frame, arm: str, other: str, measure: str = "ap") -> tuple[float, float]:
     """Return by how much an arm is ahead of another over the seeds that both have."""
-    wide = cell.pivot_table(index="seed", columns="arm", values=measure)[[arm, other]].dropna()
-    return interval((wide[arm] - wide[other]).to_numpy(), float(cell["share"].max()))
+    wide = cell.pivot_table(index=["seed", "draw"], columns="arm", values=measure)[[arm, other]].dropna()
+    of_seeds = (wide[arm] - wide[other]).groupby("seed").mean()  # draws of one seed share generator and test rows
+    return interval(of_seeds.to_numpy(), float(cell["share"].max()))
 
 
 def best_rival(cell: Frame) -> str:
@@ -80,7 +83,7 @@ def arm_rows(cell: Frame) -> list[dict[str, Any]]:
     """Return a row an arm: means, and the differences to no resampling and to the best of class weights and SMOTE."""
     rival, rows = best_rival(cell), []
     for arm, lines in cell.groupby("arm", sort=False):
-        row: dict[str, Any] = {"way to train": f"*{arm}*" if arm == rival else arm, "seeds": len(lines)}
+        row: dict[str, Any] = {"way to train": f"*{arm}*" if arm == rival else arm, "runs": len(lines)}
         if lines["ap"].isna().all():
             rows.append({**row, "average precision": str(lines["failed"].iloc[0])[:60]})
             continue

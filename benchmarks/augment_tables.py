@@ -22,6 +22,7 @@ from privsynth.datasets import make_transactions
 LABELS = {"transactions": "is_fraud", "cardio": "cardio", "stroke": "stroke"}
 DRIFT, FRAUD_RATE, CARDIO_RATE = 0.5, 0.01, 0.1
 ROWS, OTHER_ROWS, TEST_ROWS = 330_000, 150_000, 50_000  # two thirds of the first are of the first two months
+DRAWS = {("transactions", 50): 4, ("cardio", 50): 4}  # of the first team's rows, by table and cases; 1 elsewhere
 SIZES = {"transactions": (50, 150, 500), "cardio": (50, 150, 500), "stroke": (50,)}
 FEW = 20  # whole numbers of at most so many values are levels, in the public tables
 
@@ -49,13 +50,17 @@ class Teams:
         return 0.0 if self.table == "transactions" else len(self.test) / (len(self.own) + len(self.other))
 
 
-def teams(table: str, positives: int, seed: int) -> Teams:
-    """Return the rows of both teams and the test rows; the first has about `positives` rows of the rare class."""
+def teams(table: str, positives: int, seed: int, draw: int = 0) -> Teams:
+    """Return the rows of both teams and the test rows; the first has about `positives` rows of the rare class.
+
+    Only the rows of the first depend on the `draw`: other rows that are in nobody's hands.
+    """
     if table == "transactions":
         made = make_transactions(ROWS, fraud_rate=FRAUD_RATE, drift=DRIFT, random_state=seed)
         late = made["timestamp"] >= "2024-03-01"
         early, test = _shuffled(made[~late], seed), _shuffled(made[late], seed)[:TEST_ROWS]
-        own = early[OTHER_ROWS : OTHER_ROWS + round(positives / FRAUD_RATE)].reset_index(drop=True)
+        own_rows = round(positives / FRAUD_RATE)
+        own = early[OTHER_ROWS + draw * own_rows :][:own_rows].reset_index(drop=True)
         return Teams(table, own, early[:OTHER_ROWS], test)
     frame = pd.concat(load(table), ignore_index=True).drop(columns="id", errors="ignore")
     frame[LABELS[table]] = frame[LABELS[table]].astype(bool)
@@ -63,8 +68,9 @@ def teams(table: str, positives: int, seed: int) -> Teams:
     if table == "cardio":
         cases = cases[: round(len(rest) * CARDIO_RATE / (1 - CARDIO_RATE))]
     n_test, per_case = round(0.25 * len(cases)), len(rest) / len(cases)
+    first = n_test + draw * positives
     held = n_test + max(SIZES[table])  # the other team's rows do not depend on how many this one has
-    cuts = [(0, n_test), (n_test, n_test + positives), (held, len(cases))]
+    cuts = [(0, n_test), (first, first + positives), (held, len(cases))]
     test, own, other = (
         _shuffled(pd.concat([cases[a:b], rest[round(a * per_case) : round(b * per_case)]]), seed) for a, b in cuts
     )
