@@ -107,7 +107,7 @@ def run(table: str, regime: str, positives: int, seed: int, draw: int, options: 
     known = teams(table, positives, seed, draw)
     test, y = known.features.mixed(known.test), known.test[known.label].to_numpy(dtype=int)
     for arm, build in arms(known, regime, positives, seed, options).items():
-        wanted = [name for name in CLASSIFIERS if (arm, name) not in done]
+        wanted = [name for name in options.classifiers if (arm, name) not in done]
         asked = not options.arms or any(part in arm for part in options.arms)
         if not wanted or not asked or any(part in arm for part in (*options.without, *(ONCE if draw else ()))):
             continue
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(LABELS))
     parser.add_argument("--regimes", nargs="+", default=["lent", "own"])
     parser.add_argument("--arms", nargs="+", default=[], help="parts of the names of those to run; all by default")
+    parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS, choices=CLASSIFIERS)
     parser.add_argument("--draws", action="store_true", help="several draws of the first team's rows, where few")
     parser.add_argument("--without", nargs="+", default=[], help="parts of the names of those to leave out")
     parser.add_argument("--epsilons", nargs="+", default=EPSILONS)

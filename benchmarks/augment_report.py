@@ -98,6 +98,7 @@ def arm_rows(cell: Frame) -> list[dict[str, Any]]:
 def summary(every: dict[tuple[str, str, int, str], Frame], name: str) -> list[dict[str, Any]]:
     """Return a row a table and number of cases: average precision of the main ways, with one classifier."""
     rows = []
+    ran = [arm for arm in OURS if any(arm in set(cell["arm"]) for cell in every.values())]
     for (regime, table, positives, classifier), cell in every.items():
         if classifier != name:
             continue
@@ -105,7 +106,7 @@ def summary(every: dict[tuple[str, str, int, str], Frame], name: str) -> list[di
         row: dict[str, Any] = {"generator of": "another team" if regime == "lent" else "the same rows"}
         row |= {"table": table, "cases": positives, PLAIN: f"{means[PLAIN]:.3f}"}
         row["best of class weights and SMOTE"] = f"{means[rival]:.3f}"
-        for arm in OURS:
+        for arm in ran:
             row[arm] = f"{means[arm]:.3f}, {signed(compare(cell, arm, rival))}" if arm in means else ""
         row[BOTH] = f"{means[BOTH]:.3f}" if BOTH in means else ""
         rows.append(row)
@@ -150,8 +151,9 @@ def plot_precision(every: dict[tuple[str, str, int, str], Frame]) -> None:
     panels.flat[-1].set_axis_off()
     for axes, key in zip(panels.flat, kept, strict=False):
         cell = every[key]
-        names = ["best of class weights, SMOTE", *OURS, BOTH]
-        arms = [best_rival(cell), *OURS, BOTH]
+        ran = [arm for arm in OURS if arm in set(cell["arm"])]
+        names = ["best of class weights, SMOTE", *ran, BOTH]
+        arms = [best_rival(cell), *ran, BOTH]
         for place, arm in enumerate(arms):
             if arm not in set(cell["arm"]):
                 continue
