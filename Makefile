@@ -61,6 +61,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/high_cardinality.py
 	$(BIN)/python benchmarks/mutated_bundles.py
 	$(BIN)/python benchmarks/augment.py
+	$(BIN)/python benchmarks/augment_report.py
 	$(BIN)/python benchmarks/dp_step_time.py
 	$(BIN)/python benchmarks/ledger_crashes.py
 	$(BIN)/python benchmarks/audit.py

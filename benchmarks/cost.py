@@ -125,15 +125,15 @@ def measure_fit(table: str, path: str, *, epsilon: float, random_state: int, sav
 @contextmanager
 def _stages() -> Iterator[dict[str, float]]:
     """Add up the CPU seconds in the functions that a fit's stages are, while the context lasts."""
-    from privsynth.synthesizers import ctgan
+    from privsynth.synthesizers import ctgan, releasing
     from privsynth.transforms.encoder import TableEncoder
 
     spent = dict.fromkeys(STAGES, 0.0)
     places = [
-        (ctgan, "inspect", "discovery"),
-        (ctgan, "fit_encoder", "discovery"),
+        (releasing, "inspect", "discovery"),
+        (releasing, "fit_encoder", "discovery"),
         (TableEncoder, "transform", "encoding"),
-        (ctgan, "measure", "measuring"),
+        (releasing, "measure", "measuring"),
         (ctgan.Trainer, "fit_measured", "measured critic"),
         (ctgan.Trainer, "fit_neural", "neural critic"),
         (ctgan.CTGAN, "_train_neural", "choice"),

@@ -24,7 +24,7 @@ from peers_worker import Adapter, Fitted, Job, run
 
 from privsynth import CTGAN, __version__
 from privsynth.privacy.accountant import total_mu
-from privsynth.synthesizers import ctgan
+from privsynth.synthesizers import releasing
 from privsynth.synthesizers.sampling import Sampler
 from privsynth.transforms.reshape import Reshape
 
@@ -73,13 +73,13 @@ class Codes:
 @contextmanager
 def seen(found: dict[str, Any]) -> Iterator[None]:
     """Keep the codes that a fit's tables are counted from, and how much of mu is left for them then."""
-    original = ctgan.measure
+    original = releasing.measure
 
     def measure(codes: Any, layout: Any, **more: Any) -> Any:
         found.update(codes=codes, layout=layout, mu=total_mu(more["mechanisms"].allotted))
         return original(codes, layout, **more)
 
-    with mock.patch.object(ctgan, "measure", measure):
+    with mock.patch.object(releasing, "measure", measure):
         yield
 
 

@@ -240,6 +240,24 @@ def test_fraud_patterns_are_interactions():
         assert not interact(shuffled, part, other)  # the twin: fraud that no column drives
 
 
+def frauds_moved(table: pd.DataFrame) -> bool:
+    """Whether the share of frauds by phone differs between the first and the last month (false once in 1/ALARM)."""
+    frauds = table[table["is_fraud"] & (table["timestamp"].dt.month != 2)]
+    counts = pd.crosstab(frauds["timestamp"].dt.month, frauds["channel"] == "phone_order")
+    return bool(stats.fisher_exact(counts.to_numpy())[1] < ALARM)
+
+
+def test_drift_moves_fraud_between_patterns_and_nothing_else():
+    still = make_transactions(100_000, fraud_rate=0.02, random_state=2)
+    drifting = make_transactions(100_000, fraud_rate=0.02, drift=1.0, random_state=2)
+    pd.testing.assert_frame_equal(still.drop(columns="is_fraud"), drifting.drop(columns="is_fraud"))
+    assert share_agrees(drifting["is_fraud"].to_numpy(), 0.02)
+    assert frauds_moved(drifting)
+    assert not frauds_moved(still)  # the twin
+    with pytest.raises(ParameterError, match="The drift parameter of make_transactions must be"):
+        make_transactions(10, drift=1.5)
+
+
 # --- patients
 
 

@@ -147,7 +147,9 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1.0 + np.tanh(x / 2))
 
 
-def make_transactions(n_rows: int = 10_000, *, fraud_rate: float = 0.01, random_state: Any = None) -> pd.DataFrame:
+def make_transactions(
+    n_rows: int = 10_000, *, fraud_rate: float = 0.01, drift: float = 0.0, random_state: Any = None
+) -> pd.DataFrame:
     """Simulate three months of card transactions, a few of them fraudulent.
 
     Parameters
@@ -156,6 +158,9 @@ def make_transactions(n_rows: int = 10_000, *, fraud_rate: float = 0.01, random_
     fraud_rate : float in (0, 1)
         The *expected* share of fraud. Every row's fraud is an independent draw whose probabilities average
         to `fraud_rate`; the share that comes out scatters about it like a binomial share, or less.
+    drift : float in [0, 1], default 0
+        How much fraud changes over the three months: the patterns *card testing* and *cloned stripe* lose this
+        share of their log odds by the last day, and *phone scam* and *bust-out* lack it on the first.
     random_state : None, int >= 0 or numpy generator
         The same seed gives the same frame. The global generator is neither read nor seeded.
 
@@ -182,7 +187,7 @@ def make_transactions(n_rows: int = 10_000, *, fraud_rate: float = 0.01, random_
     Raises
     ------
     ParameterError
-        If `n_rows`, `fraud_rate` or `random_state` is outside its range.
+        If `n_rows`, `fraud_rate`, `drift` or `random_state` is outside its range.
 
     Notes
     -----
@@ -215,6 +220,7 @@ def make_transactions(n_rows: int = 10_000, *, fraud_rate: float = 0.01, random_
     """
     n_rows = check_int("make_transactions", "n_rows", n_rows, low=1)
     rate = check_real("make_transactions", "fraud_rate", fraud_rate, low=0, high=1, low_open=True, high_open=True)
+    drift = check_real("make_transactions", "drift", drift, low=0, high=1)
     rng = as_generator(random_state, owner="make_transactions")
 
     seconds, hour = _clock(rng, n_rows)
@@ -246,7 +252,7 @@ def make_transactions(n_rows: int = 10_000, *, fraud_rate: float = 0.01, random_
             "distance_from_home_km": distance,
         }
     )
-    table["is_fraud"] = draw_events(rng, _fraud_score(table), rate)
+    table["is_fraud"] = draw_events(rng, _fraud_score(table, drift), rate)
     return table
 
 
@@ -354,7 +360,7 @@ def _previous_day(rng: np.random.Generator, age: np.ndarray, occasion: np.ndarra
     return count, np.where(count > 0, np.maximum((count * ticket).round(2), 0.01), 0.0)
 
 
-def _fraud_score(table: pd.DataFrame) -> np.ndarray:
+def _fraud_score(table: pd.DataFrame, drift: float) -> np.ndarray:
     """Return the log odds of fraud of every row, up to a constant; Notes of make_transactions in code."""
     amount, clock, channel = table["amount"], table["timestamp"].dt, table["channel"]
     far, count, account = (
@@ -376,7 +382,10 @@ def _fraud_score(table: pd.DataFrame) -> np.ndarray:
     scam = (channel == "phone_order") * frailty * _above(amount, 60) * np.where(office, 1, 0.7)
     bust_out = valuable * _above(amount, 120) * (1 - _above(account, 150))
 
-    strongest = np.max([testing, takeover, skimming, cloned, scam, bust_out], axis=0)
+    gone = (table["timestamp"] - np.datetime64("2024-01-01", "ns")) / np.timedelta64(90, "D")
+    fading, rising = 1 - drift * gone, 1 - drift * (1 - gone)
+    patterns = [fading * testing, takeover, skimming, fading * cloned, rising * scam, rising * bust_out]
+    strongest = np.max(patterns, axis=0)
     return 7.5 * strongest + (0.4 * night + 0.3 * abroad).to_numpy(dtype=float)
 
 
