@@ -49,6 +49,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_shares.py
 	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/ablation_groups.py
+	$(BIN)/python benchmarks/rare_class_limits.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/cross_silo.py
 	$(BIN)/python benchmarks/warm_start.py
