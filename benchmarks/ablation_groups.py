@@ -80,8 +80,8 @@ def main() -> None:
     notes = [
         "Means of fits and their standard errors; two samples as large as the table from each fit; nothing declared.",
         "groups: standard deviations of noise in rows that a count of a pair holds on average; none: cell by cell.",
-        "stroke: 4,088 rows, 200 of the class, 80/20 split seed 0. Where transactions are fitted: 100,000 rows, 1 % fraud, "
-        "scored on 300,000 fresh rows.",
+        "stroke: 4,088 rows, 200 of the class, 80/20 split seed 0. Transactions, where fitted: 100,000 rows, 1 % fraud, "
+        "and 300,000 fresh rows.",
     ]
     write_table("ablation_groups", "Pairs of small classes in groups of cells", rows, notes)
 
