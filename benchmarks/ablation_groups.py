@@ -80,7 +80,7 @@ def main() -> None:
     notes = [
         "Means of fits and their standard errors; two samples as large as the table from each fit; nothing declared.",
         "groups: standard deviations of noise in rows that a count of a pair holds on average; none: cell by cell.",
-        "stroke: 4,088 rows, 200 of the class, 80/20 split seed 0. Transactions, where fitted: 100,000 rows, 1 % fraud, "
+        "stroke: 4,088 rows, 200 of the class, split 80/20. Transactions, where fitted: 100,000 rows, 1 % fraud, "
         "and 300,000 fresh rows.",
     ]
     write_table("ablation_groups", "Pairs of small classes in groups of cells", rows, notes)
