@@ -190,3 +190,28 @@ def column_weight(factor: float) -> None:
 
     measured.MeasuredCritic._marginal_squares = squares
 
+
+
+def no_choice() -> None:
+    """The last generator is kept, whatever it is; its share goes to the other releases."""
+    _without(plan.CHOICE)
+    ctgan.choose_model = lambda *arguments, **more: len(arguments[1]) - 1
+
+
+def critic_steps(number: int) -> None:
+    """The generator takes a step after so many of the critic's."""
+    _play_if(lambda trainer: len(trainer.history.fake_accuracy) % int(number) == 0)
+
+
+def critic_ahead(accuracy: float) -> None:
+    """The generator waits until the critic tells so many of the generated rows (Bie, Kamath and Zhang, TMLR 2023)."""
+    _play_if(lambda trainer: trainer.history.fake_accuracy[-1] >= accuracy)
+
+
+def _play_if(ready: Callable[[Any], bool]) -> None:
+    usual = loop.Trainer._play
+
+    def play(self: Any, discriminator: Any, player: Any, weight: float, *rest: Any) -> float:
+        return usual(self, discriminator, player, weight, *rest) if ready(self) else weight
+
+    loop.Trainer._play = play
