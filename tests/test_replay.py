@@ -20,14 +20,14 @@ from privsynth.privacy.noise import NoNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.synthesizers import ctgan
 from privsynth.training import choice, measure, partitions, plan, private, refine
-from privsynth.transforms import levels
+from privsynth.transforms import encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
 
 N_ROWS = 1201
 LABELS = {
-    "size", "forms of values", "bounds", "levels and atoms", "rarer levels", "leaves, round 1", "leaves, round 2",
-    "leaves, round 3", "leaves, round 4", "1-way counts", "columns by class", "condition pairs", "selection of pairs",
+    "size", "forms of values", "bounds", "levels and atoms", "leaves, round 1", "leaves, round 2", "leaves, round 3",
+    "leaves, round 4", "1-way counts", "columns by class", "condition pairs", "selection of pairs",
     "pairs by class", "partitions by class", "final choice", "DP-SGD",
 }  # fmt: skip
 
@@ -47,21 +47,20 @@ def make_frame():
             "branch": pd.Series(rng.choice(["north", "south"], n), dtype="string"),
             "fee": rng.choice(["12.50", "3.00", "4.75"], n),
             "kind": rng.choice(["no", "yes"], n, p=[0.8, 0.2]),
-            "shop": np.where(rng.random(n) < 0.4, "main", [f"shop {k}" for k in rng.geometric(0.06, n)]),
         }
     )
 
 
 ORDINARY = {
     "id": "person-new", "amount": 20.0, "score": 0.1, "age": 40, "city": "Ulm", "plan": "a",
-    "when": pd.Timestamp("2024-02-01"), "branch": "north", "fee": "3.00", "kind": "no", "shop": "main",
+    "when": pd.Timestamp("2024-02-01"), "branch": "north", "fee": "3.00", "kind": "no",
 }  # fmt: skip
 NEIGHBOURS = {
     "ordinary": {},
     "extreme values": {"amount": 1e300, "score": -1e18, "age": 120, "when": pd.Timestamp("1800-01-01")},
     "infinite and tiny": {"amount": np.inf, "score": -1e-300, "when": pd.Timestamp("2262-01-01")},
-    "new category": {"city": "Atlantis", "amount": 9.99, "shop": "kiosk"},
-    "only member of a class": {"kind": "rare", "plan": "gold", "shop": "shop 40"},
+    "new category": {"city": "Atlantis", "amount": 9.99},
+    "only member of a class": {"kind": "rare", "plan": "gold"},
     "only missing values": {
         "amount": np.nan,
         "score": np.nan,
@@ -71,11 +70,10 @@ NEIGHBOURS = {
         "branch": None,
         "fee": None,
         "kind": None,
-        "shop": None,
     },
-    "undeclared level": {"kind": "maybe", "age": -5, "shop": "shop 9"},
+    "undeclared level": {"kind": "maybe", "age": -5},
     "first timestamp": {"when": pd.Timestamp("2023-12-31 23:59:59")},
-    "text after a NUL": {"city": "Ulm\0secret", "branch": "north\0secret", "fee": "12.50\0", "shop": "main\0x"},
+    "text after a NUL": {"city": "Ulm\0secret", "branch": "north\0secret", "fee": "12.50\0"},
 }
 
 
@@ -149,7 +147,7 @@ class RecordedMechanisms(Mechanisms):
         return self._record(scores, super().choose(label, scores, sensitivity=sensitivity))
 
 
-def recorded_discovery(columns, mechanisms, label, *, original=levels.discover_values):
+def recorded_discovery(columns, mechanisms, label, *, original=encoder.discover_values):
     histograms = {name: dict(zip(values, map(int, counts), strict=True)) for name, (values, counts) in columns.items()}
     output = original(columns, mechanisms, label)
     charge = next(c for c in mechanisms.charges if c.label == label)
@@ -248,10 +246,9 @@ def _recorded_discoveries():
 
     original = plan.calibrate_noise_multiplier
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "discover_values", recorded_discovery)
+        patch.setattr(encoder, "discover_values", recorded_discovery)
         patch.setattr(plan, "calibrate_noise_multiplier", calibrate)
         patch.setattr(plan, "_FEW_BOXES", 0)  # small tables have partitions too, beside a selection of pairs
-        patch.setattr(plan, "_SMALL", 1e9)  # and a second look at levels
         yield
 
 
@@ -297,13 +294,10 @@ def test_new_keys_are_singletons_at_most_one_a_histogram(first, tmp_path):
     """What delta_0 a histogram pays for."""
     after = Recording(model=first[0])
     fit(neighbour(make_frame(), "new category"), after, tmp_path)
-    fresh = {}
-    for label in ("levels and atoms", "rarer levels"):
-        before, now = (next(c.exact for c in r.calls if c.label == label) for r in (first[0], after))
-        fresh[label] = {name: {k: n for k, n in now[name].items() if k not in before[name]} for name in now}
-        assert all(len(keys) <= 1 and set(keys.values()) <= {1} for keys in fresh[label].values())
-    assert fresh["levels and atoms"]["city"] == {"Atlantis": 1}
-    assert fresh["rarer levels"] == {"shop": {"kiosk": 1}}
+    before, now = (next(c.exact for c in r.calls if c.label == "levels and atoms") for r in (first[0], after))
+    fresh = {name: {k: n for k, n in now[name].items() if k not in before[name]} for name in now}
+    assert fresh["city"] == {"Atlantis": 1}
+    assert all(len(keys) <= 1 and set(keys.values()) <= {1} for keys in fresh.values())
 
 
 def twice(function):
@@ -314,12 +308,7 @@ def twice(function):
     return doubled
 
 
-def twice_as_many(function):
-    return lambda asked, known: (function(asked, known)[0], 2 * function(asked, known)[1])
-
-
 FAULTS = {
-    "a rarer level counted twice": (levels, "_without", twice_as_many, "measured", {"rarer levels"}),
     "a cell counted twice": (
         measure,
         "_cross",

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from privsynth.training import plan
-from privsynth.transforms import levels
+from privsynth.transforms import encoder
 from tests.test_replay import LABELS, Recorded, Recording, fit, make_frame, recorded_discovery
 
 
@@ -41,7 +41,6 @@ def another(frame):
             "branch": rng.choice(["north", "north\0of one person"], n_rows),
             "fee": rng.choice(["12.50\0", "no number", "1e300"], n_rows),
             "kind": rng.choice(["rare", "yes", "unheard of"], n_rows),
-            "shop": rng.choice(["shop 1", "nobody's", "main\0"], n_rows),
             "same": rng.choice(["x", "y", "z"], n_rows),
             "day": rng.choice(["no", "date", None], n_rows),
             "code": rng.integers(10**5, 10**6, n_rows),
@@ -52,8 +51,7 @@ def another(frame):
 @pytest.fixture(autouse=True, scope="module")
 def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "discover_values", recorded_discovery)
-        patch.setattr(plan, "_SMALL", 1e9)  # a second look at levels in small tables too
+        patch.setattr(encoder, "discover_values", recorded_discovery)
         patch.setattr(plan, "_FEW_BOXES", 4)  # partitions in small tables too
         yield
 

@@ -13,7 +13,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.unit import ONE_ROW
 from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.training import plan
-from privsynth.transforms import levels, units
+from privsynth.transforms import encoder, units
 from tests.test_replay import LABELS, ORDINARY, Recording, distance, excesses, fit, make_frame, recorded_discovery
 
 pytestmark = pytest.mark.filterwarnings("ignore::privsynth.errors.PrivsynthWarning")  # the tables are small
@@ -35,8 +35,7 @@ PERSONS = {
 @pytest.fixture(autouse=True, scope="module")
 def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "discover_values", recorded_discovery)
-        patch.setattr(plan, "_SMALL", 1e9)  # a second look at levels in small tables too
+        patch.setattr(encoder, "discover_values", recorded_discovery)
         patch.setattr(plan, "_FEW_BOXES", 0)
         yield
 

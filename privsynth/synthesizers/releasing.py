@@ -283,7 +283,7 @@ class Releasing(Synthesizer):
         split, conditions = self._roles.places(reshape, encoder.layout)
         measurements = measure(
             codes, encoder.layout, one_way=encoder.one_way, split=split, conditions=conditions, mechanisms=mechanisms,
-            columns=encoder.columns, looks=encoder.looks,
+            columns=encoder.columns,
         )  # fmt: skip
         return Tables(n_rows, schema, encoder, tuple(conditions), measurements, persons), plan, codes
 

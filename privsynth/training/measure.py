@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from privsynth.privacy.mechanisms import Mechanisms, Release
 from privsynth.training.grouping import group_cells, spread
-from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.cells import IntArray
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
@@ -68,8 +68,6 @@ class Measurements:
         Shape (n_classes, width): every column in each class.
     condition_pairs, pairs : PairTable or None
         Pairs with a condition column (not split), and pairs split by class.
-    looks : tuple of ndarray of shape (width,), optional
-        Counts of levels when they were found and the noise in each (`TableEncoder.looks`).
     """
 
     split: int | None
@@ -77,7 +75,6 @@ class Measurements:
     class_columns: Release | None = None
     condition_pairs: PairTable | None = None
     pairs: PairTable | None = None
-    looks: tuple[FloatArray, FloatArray] | None = None
 
 
 def measure(
@@ -91,7 +88,6 @@ def measure(
     chosen: list[Pair] | None = None,
     groups: IntArray | None = None,
     columns: Sequence[ColumnTransform] | None = None,
-    looks: tuple[FloatArray, FloatArray] | None = None,
 ) -> Measurements:
     """Release every table that the plan allotted something to.
 
@@ -113,8 +109,6 @@ def measure(
         The groups of cells that pairs are counted in, where that is settled.
     columns : sequence of ColumnTransform, optional
         The columns, by which such groups are found otherwise.
-    looks : tuple of ndarray, optional
-        The encoder's, handed on.
     """
     classes = np.zeros(len(codes), dtype=np.int64) if split is None else codes[:, split]
     n_classes = 1 if split is None else layout.spans[split].size
@@ -145,7 +139,7 @@ def measure(
             if len(counts.values) == n_classes:
                 groups = group_cells(columns, layout, counts, split=split, scale=scale)
         pairs = _pair_table(codes, layout, chosen, classes, n_classes, mechanisms, PAIRS, groups)
-    return Measurements(split, one_way, class_columns, condition_pairs, pairs, looks)
+    return Measurements(split, one_way, class_columns, condition_pairs, pairs)
 
 
 def _cross(first: IntArray, second: IntArray, n_first: int, n_second: int) -> IntArray:

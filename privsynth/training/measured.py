@@ -58,8 +58,8 @@ class MeasuredCritic:
         if span is not None:
             free[span.slice] = 0.0
         self._free = free
-        values, scales = _one_way(measurements)
-        self._one_way, self._one_scale = self._tensor(values), self._tensor([self._scale(s) for s in scales])
+        self._one_way = self._tensor(measurements.one_way.values)
+        self._one_scale = self._scale(measurements.one_way.scale)
         self._by_class, self._by_class_scale = None, 1.0
         if measurements.class_columns is not None:
             self._by_class = self._tensor(measurements.class_columns.values)
@@ -109,23 +109,13 @@ class MeasuredCritic:
     def _marginal_squares(self, parts: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return squared errors of the 1-ways and columns by class, and how many cells they are."""
         means = torch.stack([part.mean(dim=0) for part in parts]) * self._sizes[:, None]
-        squares = ((means.sum(dim=0) - self._one_way) * self._free / self._one_scale).square().sum()
+        squares = ((means.sum(dim=0) - self._one_way) * self._free).square().sum() / self._one_scale**2
         cells = self._free.sum()
         if self._by_class is not None:
             errors = (means - self._by_class) * self._free / self._relative[:, None]
             squares = squares + errors.square().sum() / self._by_class_scale**2
             cells = cells * (1 + len(parts))
         return squares, cells
-
-
-def _one_way(measurements: Measurements) -> tuple[FloatArray, FloatArray]:
-    """Return the 1-way counts and the noise in each; a level was counted before, when it was found: the best mean."""
-    values, scale = measurements.one_way.values, measurements.one_way.scale
-    if measurements.looks is None or scale == 0:
-        return values, np.full(len(values), scale)
-    earlier, noise = measurements.looks
-    weights = np.array([np.full(len(values), scale**-2), noise**-2.0])
-    return np.average([values, earlier], axis=0, weights=weights), weights.sum(axis=0) ** -0.5
 
 
 def _class_shares(measurements: Measurements, layout: Layout) -> FloatArray:

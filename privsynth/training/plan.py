@@ -23,7 +23,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.training.partitions import MOST_BOXES, N_PARTITIONS, PARTITIONS
 from privsynth.transforms.discover import COARSE, FINE
-from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, RARER, ROUNDS, VALUES
+from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 from privsynth.transforms.units import Persons
 
@@ -31,7 +31,6 @@ TRAINING, CHOICE, ROUNDING = "DP-SGD", "final choice", "rounding of noise"
 SIZE_SHARE = 0.02
 ROUNDING_SHARE = 1e-4
 VALUES_DELTA_SHARE = 0.1
-DELTA = " (delta)"
 MARGIN = 1e-5  # left unspent, so that another accountant's rounding stays below epsilon too
 _GATES = ((0.02, 50.0), (0.05, 25.0))  # DP-SGD's share below a noise ratio, where both critics are asked for
 _LEAST_TRAINING = 10.0  # its share above
@@ -128,13 +127,11 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     epsilon = (budget.epsilon or 1.0) * (1 - MARGIN) - first
     failures = {ROUNDING: budget.delta * ROUNDING_SHARE}
     if request.discoveries[VALUES]:
-        failures[VALUES + DELTA] = budget.delta * VALUES_DELTA_SHARE
+        failures[VALUES + " (delta)"] = budget.delta * VALUES_DELTA_SHARE
     mu = gdp_mu(epsilon, budget.delta - sum(failures.values()))
     rate = min(1.0, request.batch_size / n_rows)
     training_share, ratio = _gate(request, mu / unit, n_rows)
     shares = _shares(request, training_share, signal=mu / unit * n_rows if mechanisms.private else math.inf)
-    if RARER in shares:
-        failures[RARER + DELTA] = failures[VALUES + DELTA] = failures[VALUES + DELTA] / 2
     total = sum(shares.values())
     n_pairs, most = _pairs(request, mu / unit * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
     if most >= n_pairs:
@@ -149,7 +146,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     if VALUES in mus:
         n_open = request.discoveries[VALUES]
         spread = unit * math.sqrt(n_open) / mus[VALUES]
-        threshold = 0.5 + unit + spread * float(norm.isf(failures[VALUES + DELTA] / (unit * n_open)))
+        threshold = 0.5 + unit + spread * float(norm.isf(failures[VALUES + " (delta)"] / (unit * n_open)))
     for label, delta in failures.items():
         mechanisms.allot(label, Failure(delta))
     spent_on_training = mus.pop(TRAINING, None)
@@ -305,8 +302,6 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         shares[BOUNDS] = 3.0
     if asked[VALUES]:
         shares[VALUES] = 5.0 if small else 15.0
-    if asked[RARER] and not small:
-        shares[VALUES] = shares[RARER] = 10.0
     coarse = asked["leaves"] / (_CLEAR * signal) ** 2 > _MOST_SHARE
     if asked["leaves"] and coarse:
         shares[ROUNDS[0]] = 5.0

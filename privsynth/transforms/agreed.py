@@ -12,7 +12,7 @@ from privsynth.kinds import Boolean, Categorical, Datetime, Identifier
 from privsynth.schema import Schema
 from privsynth.transforms.columns import ColumnTransform, DiscreteColumn
 from privsynth.transforms.continuous import MAX_CELLS, unit_column
-from privsynth.transforms.levels import MAX_LEVEL_CELLS
+from privsynth.transforms.encoder import MAX_LEVEL_CELLS
 from privsynth.transforms.values import number_dtype, step_of, to_number
 
 

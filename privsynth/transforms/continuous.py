@@ -15,7 +15,6 @@ from privsynth.schema import Datetime
 from privsynth.transforms.cells import Cells, FloatArray, group_leaves
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
 from privsynth.transforms.discover import Leaves, declared_edges, discover_bounds, grow_leaves, out_of_range, unit_edges
-from privsynth.transforms.levels import Found
 from privsynth.transforms.values import limits, number_dtype, step_of, to_number
 
 BOUNDS = "bounds"
@@ -103,7 +102,7 @@ def leaf_columns(
     schema: dict[str, Any],
     numbers: dict[str, FloatArray],
     edges: dict[str, FloatArray],
-    found: dict[str, Found],
+    found: dict[str, tuple[list[Any], FloatArray]],
     noise: float,
     mechanisms: Mechanisms,
     n_rows: int,
@@ -114,7 +113,7 @@ def leaf_columns(
     values, starts, grids, decimals = {}, {}, {}, {}
     atoms: dict[str, dict[float, float]] = {}
     for name, column_values in numbers.items():
-        spikes, counts = (found[name].values, found[name].counts) if name in found else ([], np.zeros(0))
+        spikes, counts = found.get(name, ([], np.zeros(0)))
         spikes, counts = spikes[:MAX_ATOMS], counts[:MAX_ATOMS]
         digits = digits_of(schema[name])
         decimals[name] = _decimals_of(spikes, counts.sum(), n_rows) if digits is None else digits

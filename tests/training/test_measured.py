@@ -1,8 +1,5 @@
 """The measured critic against a loop over cells, and its unit: 1 is the noise floor."""
 
-import math
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -110,31 +107,6 @@ def test_loss_equals_the_loop(split, pairs):
     parts = make_parts(split, seed=9, n=13)
     slow = slow_loss(parts, releases, critic.class_shares * critic.n_rows)
     assert float(critic.loss(parts)) == pytest.approx(slow, rel=1e-4)
-
-
-def test_levels_that_were_counted_before_weigh_in_by_their_noise():
-    """One cell after the other: the mean that has the least variance, and its standard deviation."""
-    _, releases = make_critic(1)
-    rng = np.random.default_rng(3)
-    noise = np.where(rng.random(LAYOUT.width) < 0.5, rng.uniform(0.5, 20, LAYOUT.width), np.inf)
-    looks = np.where(np.isfinite(noise), releases.one_way.values + rng.normal(size=LAYOUT.width) * 4, 0.0)
-    critic = MeasuredCritic(replace(releases, looks=(looks, noise)), LAYOUT, n_rows=2000, device=CPU)
-    parts = make_parts(1, seed=9, n=13)
-    slow = 0.0
-    _, means = expected_tables(parts, critic.class_shares * critic.n_rows)
-    for j, span in enumerate(LAYOUT.spans):
-        for cell in range(span.start, span.stop) if j != 1 else ():
-            value, scale = releases.one_way.values[cell], releases.one_way.scale
-            if np.isfinite(noise[cell]):
-                part = scale**2 / (scale**2 + noise[cell] ** 2)
-                value, scale = value + part * (looks[cell] - value), noise[cell] * math.sqrt(part)
-            slow += ((sum(mean[cell] for mean in means) - value) / scale) ** 2
-            slow += sum(
-                ((mean[cell] - releases.class_columns.values[c, cell]) / releases.class_columns.scale) ** 2
-                for c, mean in enumerate(means)
-            )
-    assert float(critic._marginal_squares(parts)[0]) == pytest.approx(slow, rel=1e-4)
-    assert float(critic.loss(parts)) != pytest.approx(slow_loss(parts, releases, critic.class_shares * 2000), rel=1e-3)
 
 
 @pytest.mark.parametrize("split", [None, 1])

@@ -30,7 +30,7 @@ from privsynth.training.plan import (
     make_plan,
     weakness,
 )
-from privsynth.transforms.encoder import BOUNDS, ONE_WAY, RARER, ROUNDS, VALUES
+from privsynth.transforms.encoder import BOUNDS, ONE_WAY, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 
 
@@ -45,7 +45,7 @@ def labelled(mechanisms):
 
 
 def make_request(**changes):
-    asked = {BOUNDS: 2, VALUES: 4, RARER: 2, "leaves": 3, ONE_WAY: 8, INSPECTION: 3}
+    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: 8, INSPECTION: 3}
     standard = Request(
         discoveries=asked,
         n_columns=8,
@@ -65,8 +65,7 @@ def requests(draw, critics=("measured",)):
     numbers = draw(st.integers(0, n_columns))
     asked = {
         BOUNDS: draw(st.integers(0, numbers)),
-        VALUES: (levels := draw(st.integers(0, n_columns))),
-        RARER: draw(st.integers(0, levels)),
+        VALUES: draw(st.integers(0, n_columns)),
         "leaves": numbers,
         ONE_WAY: n_columns,
         INSPECTION: draw(st.integers(0, n_columns)),
@@ -146,11 +145,10 @@ def test_shares_of_mu_sum_to_the_whole(request, budget, n_rows):
 def test_labels_are_those_that_something_is_asked_of():
     _, mechanisms = allot(make_request(), Budget(1.0), 20_000)
     assert labelled(mechanisms).keys() == {
-        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", RARER, RARER + " (delta)",
-        *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS,
+        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS,
         PARTITIONS, ROUNDING,
     }  # fmt: skip
-    declared = {BOUNDS: 0, VALUES: 0, RARER: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
+    declared = {BOUNDS: 0, VALUES: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
     _, mechanisms = allot(
         make_request(discoveries=declared, n_columns=1, split=False, n_conditions=0), Budget(1.0), 20_000
     )
@@ -158,15 +156,8 @@ def test_labels_are_those_that_something_is_asked_of():
 
 
 def test_delta_of_discovery_is_a_tenth():
-    """Two looks share it; where nothing or too little is there to look at twice, the first gets all."""
     _, mechanisms = allot(make_request(), Budget(1.0, 1e-6), 20_000)
-    for label in (VALUES, RARER):
-        assert labelled(mechanisms)[label + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE / 2)
-    for second, n_rows in ((0, 20_000), (2, 1_000)):
-        asked = {**make_request().discoveries, RARER: second}
-        _, mechanisms = allot(make_request(discoveries=asked), Budget(1.0, 1e-6), n_rows)
-        assert labelled(mechanisms)[VALUES + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE)
-        assert not {RARER, RARER + " (delta)"} & labelled(mechanisms).keys()
+    assert labelled(mechanisms)[VALUES + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE)
 
 
 def test_pairs_are_selected_where_the_budget_carries_few():
@@ -182,7 +173,7 @@ def test_pairs_are_selected_where_the_budget_carries_few():
 
 @pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (0.01, 5, 30)])
 def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
-    asked = {BOUNDS: 2, VALUES: 4, RARER: 2, "leaves": 3, ONE_WAY: n_columns, INSPECTION: 3}
+    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: n_columns, INSPECTION: 3}
     request = make_request(n_columns=n_columns, discoveries=asked)
     with pytest.raises(ParameterError, match="epsilon parameter of CTGAN") as info:
         allot(request, Budget(epsilon), n_rows)
@@ -191,7 +182,7 @@ def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
 
 
 def small_request(n_columns=20):
-    asked = {BOUNDS: 10, VALUES: 12, RARER: 2, "leaves": 10, ONE_WAY: n_columns, INSPECTION: 12}
+    asked = {BOUNDS: 10, VALUES: 12, "leaves": 10, ONE_WAY: n_columns, INSPECTION: 12}
     return make_request(n_columns=n_columns, discoveries=asked)
 
 
