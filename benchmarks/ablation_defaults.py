@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--tables", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--choices", nargs="+", default=[], help="names of those to run beside the default; or all")
     parser.add_argument("--write", action="store_true", help="write the table from the rows that are there")
     options = parser.parse_args()
     for seed in () if options.write else range(options.seeds):
@@ -111,6 +112,8 @@ def main() -> None:
             for part in options.only:
                 epsilon = EPSILONS.get(part, 1.0)
                 for label, changes in {"default": {}, **PARTS[part]}.items():
+                    if options.choices and label not in ("default", *options.choices):
+                        continue
                     key = {"table": name, "epsilon": epsilon, "choice": label, "seed": seed}
                     if any(all(row[k] == v for k, v in key.items()) for row in records()):
                         continue
