@@ -145,8 +145,8 @@ def report() -> None:
         parts[part] = lines
     first, *others = parts
     notes = [
-        "Total epsilon 1 (two critics: 10), nothing declared, delta 1e-5, one thread; the 80/20 splits and targets of peers.py, "
-        "transactions scored on 300,000 fresh rows. Means, and after ± half the largest less the smallest.",
+        "Total epsilon 1 (two critics: 10), nothing declared, delta 1e-5, one thread; the 80/20 splits and targets of "
+        "peers.py, transactions scored on 300,000 fresh rows. Means, and after ± half the largest less the smallest.",
         "cpu s: of computing, beside other programs.",
     ]
     more = {f"{part[0].upper()}{part[1:]}": parts[part] for part in others}

@@ -38,7 +38,9 @@ def _modes(leaves: Any, atoms: dict[float, float], decimals: int | None, least: 
     at = rng.choice(len(share), N_POINTS, p=share)
     points = low[at] + rng.random(N_POINTS) * (high - low)[at]
     spread = max(float(points.std()), 1e-9)
-    mixture = BayesianGaussianMixture(n_components=N_MODES, weight_concentration_prior=1e-3, max_iter=300, random_state=0)
+    mixture = BayesianGaussianMixture(
+        n_components=N_MODES, weight_concentration_prior=1e-3, max_iter=300, random_state=0
+    )
     mixture.fit(points[:, None] / spread)
     middle = ((low + high) / 2)[:, None] / spread
     winner = mixture.predict(middle)
@@ -189,7 +191,6 @@ def column_weight(factor: float) -> None:
         return found * factor, cells * factor
 
     measured.MeasuredCritic._marginal_squares = squares
-
 
 
 def no_choice() -> None:

@@ -21,7 +21,7 @@ from tables import cases
 CASES = ["adult", "cardio", "stroke", "transactions 10k", "transactions 100k"]
 EPSILONS = [1.0, 10.0]
 STORE = RESULTS / "decomposition.jsonl"
-WAYS = ("real rows", "exact cells", "no privacy", "cells at epsilon", "exact counts in them", "epsilon")
+WAYS = ("real rows", "exact cells", "no privacy", "cells at epsilon", "exact counts in them", "at epsilon")
 
 
 def in_cells(model: Any, frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
@@ -110,11 +110,11 @@ def report() -> None:
                     line[way] = f"{np.median([run[way][measure] for run in runs]):.3f}"
                 lines.append(line)
     notes = [
-        "Medians of seeds. TSTR: ROC AUC of gradient boosting on real rows; AP: its average precision; TVD2: mean total "
-        "variation of pairs to the training rows (0 for these themselves).",
+        "Medians of seeds. TSTR: ROC AUC of gradient boosting on real rows; AP: its average precision; TVD2: mean "
+        "total variation of pairs to the training rows (0 for these themselves).",
         "exact cells, cells at epsilon: real rows whose values were drawn anew in their cells. exact counts in them: a "
         "generator fitted to exact counts of the cells, pairs and boxes that a release at epsilon has.",
-        "no privacy: a generator fitted to exact counts in exact cells. epsilon: both at epsilon, as a fit does it.",
+        "no privacy: a generator fitted to exact counts in exact cells. at epsilon: both at epsilon, as a fit does it.",
         "Nothing declared, delta 1e-5; transactions are scored on 300,000 fresh rows.",
     ]
     more = {"Average precision of the rarer class": tables["AP"], "Distance of pairs (TVD2)": tables["TVD2"]}
