@@ -1,5 +1,7 @@
 # Everything happens in .venv. PYTHON=python3.12 make ... chooses another interpreter (3.10 or later).
 PYTHON ?= python3
+# Tests run in so many processes of a gigabyte and one thread each.
+WORKERS ?= 2
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
@@ -28,7 +30,7 @@ demo: .venv/installed
 	$(BIN)/privsynth demo --output demo_output
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow

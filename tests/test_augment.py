@@ -72,7 +72,7 @@ FEW = pd.Series([True] * 20 + [False] * 3)
         *({"a": 12}, {"a": 12, "b": 10}, {True: 20, False: 7}, {"a": 1}, {"z": 9}, {"a": -1}, {}),
         lambda y: {value: int((y == value).sum()) + 2 for value in np.unique(y)},
     ],
-    ids=str,
+    ids=lambda strategy: "a function" if callable(strategy) else str(strategy),
 )
 def test_the_counts_are_those_of_imbalanced_learn(strategy, y):
     """Same classes, same numbers of rows, in the same order; and an error where it has one."""
