@@ -13,7 +13,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (some two hours)"
+	@echo "make benchmarks  the tables of benchmarks/results (some four hours)"
 
 install: .venv/installed
 
@@ -51,6 +51,8 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_shares.py
 	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/ablation_groups.py
+	$(BIN)/python benchmarks/ablation_defaults.py
+	$(BIN)/python benchmarks/decomposition.py
 	$(BIN)/python benchmarks/rare_class_limits.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/cross_silo.py

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-
 from typing import Any
 
 from common import RESULTS, isolated, median_rows, plot_bars, write_table

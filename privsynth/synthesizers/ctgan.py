@@ -40,7 +40,7 @@ from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.simplex import project_to_simplex
 
 _N_COMPONENTS = 1024
-_GENTLE = 1 / 3  # of the rate, from weights that are good already (benchmarks/warm_start.py)
+_GENTLE = 0.1  # of the rate, from weights that are good already (benchmarks/warm_start.py)
 
 
 class CTGAN(Releasing):

@@ -194,7 +194,8 @@ class Queries:
         A level counts with its probability, a number with its density, to the resolution that was learned: all
         values of a leaf of the released histogram are alike. On a grid (whole numbers, fixed decimals, times) the
         density is a probability too. Levels too rare to be released count together as ``__other__``. A number
-        beyond the learned bounds has density 0, so the row scores -inf.
+        beyond the learned bounds has density 0, so the row scores -inf; so does, with a warning, any other value that
+        the model does not know: a new level where it has no ``__other__``, a gap where it has none.
 
         Columns that X lacks are summed out. Identifiers, and columns that a formula computes, are ignored. Rules
         that `sample` keeps by rejection are not taken into account.
@@ -215,7 +216,7 @@ class Queries:
         Raises
         ------
         DataError
-            When X has a column or a value that the model does not know.
+            When X has a column that the model does not know, or a value that cannot be read.
         """
         self._check_fitted()
         rows, _ = read_rows(X, list(self.columns_), owner="score_samples")

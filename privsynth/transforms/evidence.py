@@ -6,13 +6,14 @@ With it, rows that are given can be asked about as exactly as rows are drawn: th
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from privsynth.errors import DataError
+from privsynth.errors import DataError, PrivsynthWarning
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.columns import NAMES_OTHER, ColumnTransform, DiscreteColumn, NumericColumn
 from privsynth.transforms.reshape import JointColumn
@@ -46,13 +47,13 @@ def observe(column: ColumnTransform, series: pd.Series, *, gaps: IntArray | None
     series : Series of shape (n_rows,)
     gaps : ndarray of int of shape (n_rows,), optional
         0 where the value is known, 1 where it is not known, but not missing either, 2 where it may be missing, too.
-        With it, numbers beyond the learned bounds count as the outermost ones, as in `fit`; without, they have
-        likelihood 0.
+        With it, numbers beyond the learned bounds count as the outermost ones, as in `fit`, and values that the model
+        does not know are an error. Without, both have likelihood 0, and a warning names the latter.
 
     Raises
     ------
     DataError
-        For a value that the model does not know.
+        For a value that cannot be read, or with `gaps` one that the model does not know.
     """
     table = column.likelihood()
     present = np.ones((1, column.n_cells))
@@ -85,14 +86,14 @@ def _leaves(column: NumericColumn, series: pd.Series, gaps: BoolArray | None) ->
     missing = np.isnan(values)
     unread = missing & ~series.isna().to_numpy()
     if unread.any():
-        raise _unknown(column, series[unread], "cannot be read as its kind")
+        raise DataError(_unknown(column, series[unread], "cannot be read as its kind"))
     if not column.null and (missing if gaps is None else missing & ~gaps).any():
-        raise _unknown(column, series[missing], "the model has none")
+        _refuse_or_warn(_unknown(column, series[missing], "the model has none"), gaps)
     values = np.where(missing, 0.0, values)
     leaf = column.cells.leaf_of(values)
     if gaps is None:
         leaf = np.where(column.cells.holds(values), leaf, -1)
-    return np.where(missing, len(column.cells.low), leaf)
+    return np.where(missing, len(column.cells.low) if column.null or gaps is not None else -1, leaf)
 
 
 def _levels(column: DiscreteColumn, series: pd.Series, gaps: BoolArray | None) -> IntArray:
@@ -105,13 +106,21 @@ def _levels(column: DiscreteColumn, series: pd.Series, gaps: BoolArray | None) -
     state = table[codes]
     unknown = state < 0 if gaps is None else (state < 0) & ~gaps
     if unknown.any():
-        raise _unknown(column, series[unknown], f"the model knows {', '.join(map(repr, column.levels[:20]))}")
+        known = ", ".join(map(repr, column.levels[:20]))
+        _refuse_or_warn(_unknown(column, series[unknown], f"the model knows {known}"), gaps)
     return state
 
 
-def _unknown(column: ColumnTransform, values: pd.Series, why: str) -> DataError:
+def _unknown(column: ColumnTransform, values: pd.Series, why: str) -> str:
     listed = ", ".join(map(repr, pd.unique(values.astype(object))[:5].tolist()))
-    return DataError(
+    return (
         f"Column {column.name!r} holds {listed} in {len(values):,} rows: {why}. Map them to what was learned, or leave "
         "these rows out."
     )
+
+
+def _refuse_or_warn(told: str, gaps: BoolArray | None) -> None:
+    """Rows with a value that the model does not know have no fill, but they have a score."""
+    if gaps is not None:
+        raise DataError(told)
+    warnings.warn(f"{told} They score -inf.", PrivsynthWarning, stacklevel=7)

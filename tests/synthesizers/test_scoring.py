@@ -96,9 +96,6 @@ def test_numbers_beyond_the_bounds_have_density_zero(model):
     ("frame", "told"),
     [
         (pd.DataFrame({"vip": [True], "colour": ["red"]}), r"no columns \['colour'\]"),
-        (pd.DataFrame({"city": ["Rom", "Paris"]}), "Column 'city' holds 'Paris' in 1 rows: the model knows"),
-        (pd.DataFrame({"vip": [True, None]}), "Column 'vip' holds None"),
-        (pd.DataFrame({"visits": [1, np.nan]}), "Column 'visits' holds nan in 1 rows: the model has none"),
         (pd.DataFrame({"ratio": [1, "much"]}), "Column 'ratio' holds 'much'"),
         (pd.DataFrame({"key": [1]}), "no column was learned among"),
         ([[1, 2]], "needs a pandas DataFrame. Got list"),
@@ -107,6 +104,24 @@ def test_numbers_beyond_the_bounds_have_density_zero(model):
 def test_unknown_columns_and_values_are_named(model, frame, told):
     with pytest.raises(DataError, match=told):
         model.score_samples(frame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "told"),
+    [
+        (pd.DataFrame({"city": ["Rom", "Paris"]}), "Column 'city' holds 'Paris' in 1 rows: the model knows 'Rom', 'O"),
+        (pd.DataFrame({"vip": [True, None]}), "Column 'vip' holds None"),
+        (pd.DataFrame({"visits": [1, np.nan]}), "Column 'visits' holds nan in 1 rows: the model has none"),
+        (pd.DataFrame({"visits": [1, 2], "city": ["Oslo", "Paris"]}), "'Paris' in 1 rows.*They score -inf"),
+    ],
+)
+def test_rows_with_a_value_that_the_model_has_never_seen_score_lowest(model, frame, told):
+    """A new country in the rows to rank is what one looks for, not a reason to rank none."""
+    with pytest.warns(PrivsynthWarning, match=told):
+        scores = model.score_samples(frame)
+    assert np.isfinite(scores[0])
+    assert scores[1] == -np.inf
+    pd.testing.assert_series_equal(scores[:1], model.score_samples(frame[:1]))
 
 
 def test_only_a_fitted_model_scores():
