@@ -85,7 +85,7 @@ class Plan:
 
     ``noise_ratio`` is r = sqrt(P T) / (n mu_gan), the noise in a DP-SGD run relative to its signal.
     ``count_noise`` is the standard deviation of the noise in a 1-way count, ``level_threshold`` about how many
-    rows an undeclared level needs to be seen at first, ``relations`` whether anything beyond 1-ways is measured,
+    rows an undeclared level needs to be seen, ``relations`` whether anything beyond 1-ways is measured,
     ``octaves`` how finely undeclared bounds are looked for, and ``n_boxes`` how many boxes a partition has (0: none
     is measured).
     """

@@ -93,7 +93,7 @@ def _leaves(column: NumericColumn, series: pd.Series, gaps: BoolArray | None) ->
     leaf = column.cells.leaf_of(values)
     if gaps is None:
         leaf = np.where(column.cells.holds(values), leaf, -1)
-    return np.where(missing, len(column.cells.low) if column.null or gaps is not None else -1, leaf)
+    return np.where(missing, len(column.cells.low), leaf)  # where there are none, that is the state of likelihood 0
 
 
 def _levels(column: DiscreteColumn, series: pd.Series, gaps: BoolArray | None) -> IntArray:
