@@ -95,15 +95,26 @@ def discover_bounds(
     far = float(norm.isf(_FALSE_BINS / len(release.values)))
     edges = {}
     for name, noisy in zip(columns, np.split(release.values, np.cumsum([len(e) for e in exact])[:-1]), strict=True):
-        step = steps[name]
-        whole = step is None and (decimals or {}).get(name) == 0
+        step, digits = steps[name], (decimals or {}).get(name)
+        two = name in told and step is None and digits == 0
         parts = [
             _octave_edges(int(bin_), octaves) if step is None else _year_edges(int(bin_), octaves, step)
-            for bin_ in asked[name][_occupied(noisy, release.scale, far=far, two=name in told and whole)]
+            for bin_ in asked[name][_occupied(noisy, release.scale, far=far, two=two)]
         ]
         if parts:
-            edges[name] = np.unique(np.concatenate(parts))
+            ends = np.unique(np.concatenate(parts))
+            edges[name] = ends if step is not None or digits is None else _with_last(ends, 10.0**-digits)
     return edges
+
+
+def _with_last(edges: FloatArray, unit: float) -> FloatArray:
+    """Return edges that hold the greatest number of a grid of `unit`, as leaves lack their upper ends.
+
+    A bin of numbers below zero holds the upper one of its ends, and the bin of zero only zero.
+    """
+    if edges[-1] <= 0:
+        return np.append(edges, edges[-1] + unit)
+    return np.append(edges[:-1], max(unit, edges[-1])) if edges[-1] == 2.0**MIN_EXPONENT else edges
 
 
 def _year_ends(octaves: int, step: int) -> FloatArray:
@@ -142,8 +153,9 @@ def _occupied(noisy: FloatArray, scale: float, *, far: float, two: bool = False)
         found |= fresh
     if two and len(found) == 1:
         (alone,) = found
-        beside = [b for b in (alone - 1, alone + 1) if 0 <= b < len(noisy)]
-        found.add(max(beside, key=noisy.__getitem__))
+        middle = len(noisy) // 2  # the bin of zero, which is called a class beside 1 more often than beside -1
+        rank = noisy + np.where((np.arange(len(noisy)) > middle) & (alone == middle), 2 * scale, 0.0)
+        found.add(max((b for b in (alone - 1, alone + 1) if 0 <= b < len(noisy)), key=rank.__getitem__))
     return np.array(sorted(found), dtype=np.int64)
 
 
