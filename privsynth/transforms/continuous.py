@@ -14,7 +14,8 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.schema import Datetime
 from privsynth.transforms.cells import Cells, FloatArray, group_leaves
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
-from privsynth.transforms.discover import Leaves, declared_edges, discover_bounds, grow_leaves, out_of_range, unit_edges
+from privsynth.transforms.discover import declared_edges, discover_bounds, out_of_range, unit_edges
+from privsynth.transforms.leaves import Leaves, grow_leaves
 from privsynth.transforms.values import limits, number_dtype, step_of, to_number
 
 BOUNDS = "bounds"

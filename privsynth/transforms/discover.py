@@ -1,13 +1,11 @@
-r"""What was not declared, released privately: bounds, levels, atoms and the leaves of numeric columns.
+r"""What was not declared, released privately: bounds, levels and atoms of columns.
 
-Three mechanisms, each one call for all columns that need it (a row is in one bin of each column, so the L2
+Two mechanisms, each one call for all columns that need it (a row is in one bin of each column, so the L2
 sensitivity of k columns together is sqrt(k)):
 
 * *bounds*: a histogram over sign x floor(log2 |x|), or over years; the bins that rise above the noise;
 * *levels and atoms*: a stability histogram over exact values (Korolova et al. 2009; Gaussian variant), which
-  releases frequent levels of categorical columns and spikes of numeric ones;
-* *leaves*: rounds of Gaussian counts on a tree of intervals whose heavy leaves are split eight-fold, as in
-  PrivTree (Zhang, Xiao, Xie 2016) but with Gaussian noise and a fixed number of rounds.
+  releases frequent levels of categorical columns and spikes of numeric ones.
 
 Everything after a release is post-processing and spends nothing.
 """
@@ -16,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,6 @@ from scipy.stats import norm
 
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.transforms.cells import FloatArray, IntArray
-from privsynth.transforms.simplex import project_to_simplex
 
 MIN_EXPONENT, MAX_EXPONENT = -32, 63
 FINE, COARSE = 1, 4  # octaves a bin: a small table shows its columns in few wide bins or not at all
@@ -32,17 +28,7 @@ _FIRST_SPLIT = 64
 _OCTAVE_SPLIT = {FINE: 8, COARSE: 2}
 _YEAR = 31_556_952.0  # seconds, on average
 _FIRST_TIME, _LAST_TIME = -62_135_596_800.0, 253_402_300_800.0  # the years 1 to 9999
-_BRANCHES = 8
-_MAX_LEAVES = 512
 _FALSE_BINS = 0.002
-
-
-@dataclass(frozen=True)
-class Leaves:
-    """Adjacent intervals [edges[i], edges[i+1]) of one column and their released counts."""
-
-    edges: FloatArray
-    counts: FloatArray
 
 
 def discover_bounds(
@@ -239,105 +225,3 @@ def discover_values(
         order = sorted(range(len(ranks)), key=ranks.__getitem__)
         found[name] = ([values[index[k]] for k in order], counts[order])
     return found, scale
-
-
-def grow_leaves(
-    columns: Mapping[str, FloatArray],
-    edges: Mapping[str, FloatArray],
-    on_grid: Mapping[str, bool],
-    totals: Mapping[str, float | None],
-    mechanisms: Mechanisms,
-    labels: list[str],
-) -> tuple[dict[str, Leaves], float]:
-    """Count the rows in every leaf and split the heavy ones, one round a label.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray
-        Private values in grid units, without missing ones and without those at released atoms.
-    edges : mapping of str to ndarray
-        Public or released starting edges.
-    on_grid : mapping of str to bool
-        Whether leaves end at whole numbers and stop splitting at width one.
-    totals : mapping of str to float or None
-        Released number of rows in all leaves of a column, where it is known.
-    labels : list of str
-        One allotted Gaussian event a round.
-
-    Returns
-    -------
-    leaves : dict of str to Leaves
-    scale : float
-        Standard deviation of the noise in each count.
-    """
-    sensitivity = math.sqrt(len(columns))
-    leaves: dict[str, Leaves] = {}
-    asked = {name: edges[name] for name in columns}
-    splits: dict[str, list[int]] = {}
-    scale = 0.0
-    for label in labels:
-        bins = {name: _split_bins(asked[name], splits.get(name)) for name in columns}
-        exact = [_count(values, asked[name], bins[name]) for name, values in columns.items()]
-        release = mechanisms.counts(label, np.concatenate(exact), sensitivity=sensitivity)
-        scale = release.scale
-        noisy = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
-        for name, counts in zip(columns, noisy, strict=True):
-            if name in leaves:
-                leaves[name] = _merge_round(leaves[name], asked[name], bins[name], counts)
-            else:
-                heavy = counts[counts > 2.5 * scale].sum()
-                known = totals[name]
-                total = float(max(counts.sum(), heavy)) if known is None else known
-                leaves[name] = Leaves(asked[name], _consistent(counts, total))
-            asked[name], splits[name] = _split(leaves[name], on_grid[name], max(16 * scale, 16.0))
-    return leaves, scale
-
-
-def _split_bins(edges: FloatArray, fresh: list[int] | None) -> FloatArray:
-    """Return which intervals of `edges` are asked for: all in the first round, else the fresh ones."""
-    mask = np.zeros(len(edges) - 1, dtype=bool)
-    mask[slice(None) if fresh is None else fresh] = True
-    return mask
-
-
-def _count(values: FloatArray, edges: FloatArray, asked: Any) -> Any:
-    """Count the values in the asked intervals; values beyond the ends are cut to the outermost."""
-    place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
-    return np.bincount(place, minlength=len(edges) - 1)[asked].astype(np.int64)
-
-
-def _merge_round(before: Leaves, edges: FloatArray, asked: Any, counts: FloatArray) -> Leaves:
-    """Put a round's counts in place; children are made to agree with their parent's count."""
-    parent = np.clip(np.searchsorted(before.edges, edges[:-1], side="right") - 1, 0, len(before.counts) - 1)
-    merged = before.counts[parent].astype(np.float64)
-    for p in np.unique(parent[asked]):
-        children = np.flatnonzero(asked & (parent == p))
-        fresh, k = counts[np.isin(np.flatnonzero(asked), children)], len(children)
-        best = (before.counts[p] * k + fresh.sum()) / (k + 1)  # inverse-variance mean of 1 and k noises
-        merged[children] = _consistent(fresh, best)
-    return Leaves(edges, merged)
-
-
-def _consistent(counts: FloatArray, total: float) -> FloatArray:
-    """Return counts >= 0 that add up to `total` (0 at least), nearest to the noisy ones."""
-    total = max(0.0, float(total))
-    return project_to_simplex(counts, total) * total
-
-
-def _split(leaves: Leaves, grid: bool, threshold: float) -> tuple[FloatArray, list[int]]:
-    """Return the next edges and the indices of their fresh intervals: heavy leaves split eight-fold."""
-    edges: list[float] = []
-    fresh: list[int] = []
-    heavy = leaves.counts > threshold
-    if heavy.sum() * _BRANCHES + len(heavy) > _MAX_LEAVES:
-        keep = np.argsort(-leaves.counts)[: max(0, (_MAX_LEAVES - len(heavy)) // _BRANCHES)]
-        heavy &= np.isin(np.arange(len(heavy)), keep)
-    for i, (low, high) in enumerate(zip(leaves.edges[:-1], leaves.edges[1:], strict=True)):
-        inner = np.linspace(low, high, _BRANCHES + 1)
-        inner = np.unique(np.rint(inner)) if grid else np.unique(inner)
-        if heavy[i] and len(inner) > 2:
-            fresh += range(len(edges), len(edges) + len(inner) - 1)
-            edges += inner[:-1].tolist()
-        else:
-            edges.append(float(low))
-    return np.array([*edges, leaves.edges[-1]]), fresh

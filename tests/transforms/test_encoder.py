@@ -16,7 +16,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.schema import Boolean, Categorical, Continuous, Datetime, Identifier, resolve_schema
 from privsynth.transforms.columns import OTHER
-from privsynth.transforms.discover import discover_bounds, grow_leaves
+from privsynth.transforms.discover import discover_bounds
 from privsynth.transforms.encoder import (
     BOUNDS,
     MAX_LEVEL_CELLS,
@@ -27,6 +27,7 @@ from privsynth.transforms.encoder import (
     fit_encoder,
 )
 from privsynth.transforms.layout import Layout
+from privsynth.transforms.leaves import grow_leaves
 from privsynth.transforms.predicates import OneOf
 from privsynth.transforms.stored import column_from_dict
 
