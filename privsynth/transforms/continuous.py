@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Set
 from typing import Any
@@ -14,14 +15,14 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.schema import Datetime
 from privsynth.transforms.cells import Cells, FloatArray, group_leaves
 from privsynth.transforms.columns import ColumnTransform, NumericColumn
-from privsynth.transforms.discover import declared_edges, discover_bounds, out_of_range, unit_edges
+from privsynth.transforms.discover import Range, declared_edges, discover_bounds, out_of_range, unit_edges
 from privsynth.transforms.leaves import Leaves, grow_leaves
 from privsynth.transforms.values import limits, number_dtype, step_of, to_number
 
 BOUNDS = "bounds"
 ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, round 4")
 MAX_CELLS = 32
-_NO_RANGE = np.array([0.0, 1.0])
+_NO_RANGE = Range(np.array([0.0, 1.0]))
 MAX_ATOMS = 64
 LEAST_NOISES = 2
 
@@ -34,7 +35,7 @@ def starting_edges(
     *,
     octaves: int,
     told: Set[str] = frozenset(),
-) -> tuple[dict[str, FloatArray], set[str]]:
+) -> tuple[dict[str, Range], set[str]]:
     """Return each numeric column's first edges, declared or discovered, in values, and which columns have none."""
 
     def declared(name: str, end: str) -> list[float]:
@@ -44,19 +45,19 @@ def starting_edges(
     kinds = {name: number_dtype(schema[name], dtypes[name]) for name in numbers}
     steps = {name: step_of(schema[name], dtypes[name]) for name in numbers}
 
-    edges, unknown = {}, {}
+    ranges, unknown = {}, {}
     for name, values in numbers.items():
         ends = [*declared(name, "low"), *declared(name, "high")]
         if len(ends) < 2:
             unknown[name] = values
         else:
-            edges[name] = np.array(ends)
+            ranges[name] = Range(np.array(ends))
     times = {name: steps[name] for name in unknown if isinstance(schema[name], Datetime)}
     digits = {name: digits_of(schema[name]) for name in unknown}
     found = {}
     if unknown:
         found = discover_bounds(unknown, mechanisms, BOUNDS, octaves=octaves, times=times, decimals=digits, told=told)
-    if beyond := [name for name, grid in found.items() if name not in times and out_of_range(grid)]:
+    if beyond := [name for name, seen in found.items() if name not in times and out_of_range(seen)]:
         warnings.warn(
             f"Columns {beyond} are beyond 1e-10 to 1e19 and are cut to that. Rescale them or declare bounds "
             "(keys: Identifier()).",
@@ -64,15 +65,16 @@ def starting_edges(
             stacklevel=6,
         )
     for name in unknown:
-        grid = found.get(name, _NO_RANGE)
+        seen = found.get(name, _NO_RANGE)
         low, high = declared(name, "low"), declared(name, "high")
         lowest, highest = limits(kinds[name])
-        grid = np.clip(grid, lowest / steps[name], highest / steps[name] + 1)
-        inner = [x for x in grid.tolist() if (not low or x > low[0]) and (not high or x < high[0])]
-        edges[name] = np.unique([*low, *inner, *high])
-        if len(edges[name]) < 2:
-            edges[name] = edges[name][0] + (np.array([-1.0, 0.0]) if high else np.array([0.0, 1.0]))
-    return edges, {n for n in unknown if n not in found and not declared(n, "low") and not declared(n, "high")}
+        grid = np.clip(seen.edges, lowest / steps[name], highest / steps[name] + 1).tolist()
+        inner = [x for x in grid if (not low or x > low[0]) and (not high or x < high[0])]
+        edges = np.unique([*low, *inner, *high])
+        if len(edges) < 2:
+            edges = edges[0] + (np.array([-1.0, 0.0]) if high else np.array([0.0, 1.0]))
+        ranges[name] = Range(edges, -math.inf if low else seen.low, math.inf if high else seen.high)
+    return ranges, {n for n in unknown if n not in found and not declared(n, "low") and not declared(n, "high")}
 
 
 def digits_of(column: Any) -> int | None:
@@ -80,12 +82,15 @@ def digits_of(column: Any) -> int | None:
     return 0 if isinstance(column, Datetime) else column.decimals
 
 
-def unit_columns(
-    frame: pd.DataFrame, schema: dict[str, Any], edges: dict[str, FloatArray]
-) -> dict[str, ColumnTransform]:
-    """Fit the columns whose range has so few grid points that each is a cell."""
-    made = {name: unit_column(name, str(frame.dtypes[name]), ends, schema[name]) for name, ends in edges.items()}
-    return {name: column for name, column in made.items() if column is not None}
+def unit_columns(frame: pd.DataFrame, schema: dict[str, Any], ranges: dict[str, Range]) -> dict[str, ColumnTransform]:
+    """Fit the columns whose range, or what was seen of it, has so few grid points that each is a cell."""
+    made: dict[str, ColumnTransform] = {}
+    for name, found in ranges.items():
+        seen = np.clip([found.low, found.high], found.edges[0], found.edges[-1])
+        for ends in (found.edges, seen):
+            if name not in made and (column := unit_column(name, str(frame.dtypes[name]), ends, schema[name])):
+                made[name] = column
+    return made
 
 
 def unit_column(name: str, dtype: str, ends: FloatArray, column: Any) -> NumericColumn | None:
@@ -102,7 +107,7 @@ def leaf_columns(
     frame: pd.DataFrame,
     schema: dict[str, Any],
     numbers: dict[str, FloatArray],
-    edges: dict[str, FloatArray],
+    ranges: dict[str, Range],
     found: dict[str, tuple[list[Any], FloatArray]],
     noise: float,
     mechanisms: Mechanisms,
@@ -111,7 +116,7 @@ def leaf_columns(
     """Fit all numeric columns: atoms from `found`, leaves grown for the rest."""
     if not numbers:
         return {}
-    values, starts, grids, decimals = {}, {}, {}, {}
+    values, starts, seen, grids, decimals = {}, {}, {}, {}, {}
     atoms: dict[str, dict[float, float]] = {}
     for name, column_values in numbers.items():
         spikes, counts = found.get(name, ([], np.zeros(0)))
@@ -120,16 +125,19 @@ def leaf_columns(
         decimals[name] = _decimals_of(spikes, counts.sum(), n_rows) if digits is None else digits
         digits = decimals[name]
         grid, scale = digits is not None, 10.0 ** (digits or 0)
-        low, high = edges[name][0], edges[name][-1]
+        edges = ranges[name].edges
+        low, high = edges[0], edges[-1]
         inside = [(round(s * scale) if grid else s, c) for s, c in zip(spikes, counts, strict=True) if low <= s <= high]
         atoms[name] = dict(sorted(inside))
         units = column_values[~np.isnan(column_values)]
         units = np.rint(units * scale) if grid else units
         values[name] = units[~np.isin(units, np.array(list(atoms[name]), dtype=np.float64))]
-        starts[name], grids[name] = _grid_edges(edges[name], scale, grid, schema[name].high is not None), grid
+        starts[name], grids[name] = _grid_edges(edges, scale, grid, schema[name].high is not None), grid
+        ends = np.array([ranges[name].low, ranges[name].high])
+        seen[name] = tuple((np.rint(ends * scale) if grid else ends).tolist())
     rounds = [label for label in ROUNDS if mechanisms.allows(label)]
     totals = {n: None if schema[n].nullable else n_rows - sum(atoms[n].values()) for n in numbers}
-    leaves, leaf_noise = grow_leaves(values, starts, grids, totals, mechanisms, rounds)
+    leaves, leaf_noise = grow_leaves(values, starts, seen, grids, totals, mechanisms, rounds)
     least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
     for name in numbers:
         at_atoms = sum(atoms[name].values())

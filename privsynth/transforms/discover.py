@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,20 @@ _OCTAVE_SPLIT = {FINE: 8, COARSE: 2}
 _YEAR = 31_556_952.0  # seconds, on average
 _FIRST_TIME, _LAST_TIME = -62_135_596_800.0, 253_402_300_800.0  # the years 1 to 9999
 _FALSE_BINS = 0.002
+_FURTHEST = 12  # bins beyond the last one that was seen by itself
+_TOGETHER = 2.0  # standard deviations that their sum has to rise above the noise
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where the numbers of a column are: starting edges of its leaves, and the part of them where some were seen.
+
+    Below `low` and above `high` there may be nobody: the leaves will show it. Declared ends have nothing beyond.
+    """
+
+    edges: FloatArray
+    low: float = -math.inf
+    high: float = math.inf
 
 
 def discover_bounds(
@@ -40,7 +55,7 @@ def discover_bounds(
     times: Mapping[str, int] | None = None,
     decimals: Mapping[str, int | None] | None = None,
     told: Set[str] = frozenset(),
-) -> dict[str, FloatArray]:
+) -> dict[str, Range]:
     """Release the range of each column: in powers of two, and that of times in years.
 
     Parameters
@@ -62,9 +77,10 @@ def discover_bounds(
 
     Returns
     -------
-    dict of str to ndarray
-        Public starting edges of each column's leaves: the occupied bins, each in parts, and one leaf for
-        each gap between them. Columns of which nothing rises above the noise are left out.
+    dict of str to Range
+        Of each column: the occupied bins, each in parts, and one leaf for each gap between them. Numbers may go on to
+        zero, in one leaf, and outwards in bins that are seen together only, a leaf each. Columns of which nothing
+        rises above the noise are left out.
     """
     steps = {name: (times or {}).get(name) for name in columns}
     exact, asked = [], {}
@@ -79,28 +95,53 @@ def discover_bounds(
         exact.append(np.bincount(places, minlength=len(asked[name])))
     release = mechanisms.counts(label, np.concatenate(exact), sensitivity=math.sqrt(len(columns)))
     far = float(norm.isf(_FALSE_BINS / len(release.values)))
-    edges = {}
+    ranges = {}
     for name, noisy in zip(columns, np.split(release.values, np.cumsum([len(e) for e in exact])[:-1]), strict=True):
         step, digits = steps[name], (decimals or {}).get(name)
         two = name in told and step is None and digits == 0
-        parts = [
-            _octave_edges(int(bin_), octaves) if step is None else _year_edges(int(bin_), octaves, step)
-            for bin_ in asked[name][_occupied(noisy, release.scale, far=far, two=two)]
-        ]
-        if parts:
-            ends = np.unique(np.concatenate(parts))
-            edges[name] = ends if step is not None or digits is None else _with_last(ends, 10.0**-digits)
-    return edges
+        found = _occupied(noisy, release.scale, far=far, two=two)
+        if len(found) and step is not None:
+            ends = np.unique(np.concatenate([_year_edges(bin_, octaves, step) for bin_ in found.tolist()]))
+            ranges[name] = Range(ends, ends[0], ends[-1])
+        elif len(found):
+            unit = None if digits is None else 10.0**-digits
+            bins = asked[name].tolist()
+            ends = _with_last(np.unique(np.concatenate([_octave_edges(bins[i], octaves) for i in found])), unit)
+            more = [] if two else _beyond(ends, bins, found, noisy, release.scale, octaves)
+            ranges[name] = Range(_with_last(np.unique([*ends, *more]), unit), ends[0], ends[-1])
+    return ranges
 
 
-def _with_last(edges: FloatArray, unit: float) -> FloatArray:
-    """Return edges that hold the greatest number of a grid of `unit`, as leaves lack their upper ends.
+def _beyond(
+    ends: FloatArray, bins: list[int], found: IntArray, noisy: FloatArray, scale: float, octaves: int
+) -> list[float]:
+    """Return edges further out: zero, and bins whose rows show together, as those of long tails do."""
+    first, last = int(found[0]), int(found[-1])
+    more: list[float] = [0.0] if ends[0] > 0 or ends[-1] < 0 else []
+    out = bins[last + 1 :][: _reach(noisy[last + 1 :], scale)] if ends[-1] > 0 else []
+    out += bins[:first][::-1][: _reach(noisy[:first][::-1], scale)] if ends[0] < 0 else []
+    for bin_ in out:
+        more += _octave_edges(bin_, octaves)[[0, -1]].tolist()
+    return more
+
+
+def _reach(noisy: FloatArray, scale: float) -> int:
+    """Return how many bins, from the nearest on, rise furthest above the noise together; 0 if none do."""
+    sums = np.cumsum(noisy[:_FURTHEST])
+    above = sums - _TOGETHER * scale * np.sqrt(np.arange(1, len(sums) + 1))
+    return int(np.argmax(above)) + 1 if len(above) and above.max() > 0 else 0
+
+
+def _with_last(edges: FloatArray, unit: float | None) -> FloatArray:
+    """Return edges that hold the greatest number of a grid of `unit`, if there is one: leaves lack their upper ends.
 
     A bin of numbers below zero holds the upper one of its ends, and the bin of zero only zero.
     """
+    if unit is None or edges[-1] > 2.0**MIN_EXPONENT:
+        return edges
     if edges[-1] <= 0:
         return np.append(edges, edges[-1] + unit)
-    return np.append(edges[:-1], max(unit, edges[-1])) if edges[-1] == 2.0**MIN_EXPONENT else edges
+    return np.append(edges[:-1], max(unit, edges[-1]))
 
 
 def _year_ends(octaves: int, step: int) -> FloatArray:
@@ -121,10 +162,10 @@ def _year_edges(bin_: int, octaves: int, step: int) -> FloatArray:
     return np.unique(np.round(np.linspace(low, high, _OCTAVE_SPLIT[octaves] * octaves + 1)))
 
 
-def out_of_range(edges: FloatArray) -> bool:
+def out_of_range(found: Range) -> bool:
     """Whether all that was found is the largest or the smallest octave, into which anything beyond is cut."""
-    near, far = np.sort(np.abs(edges[[0, -1]]))
-    return bool(edges[0] * edges[-1] > 0 and (near >= 2.0**MAX_EXPONENT or far <= 2.0 ** (MIN_EXPONENT + 1)))
+    near, far = sorted([abs(found.low), abs(found.high)])
+    return bool(found.low * found.high > 0 and (near >= 2.0**MAX_EXPONENT or far <= 2.0 ** (MIN_EXPONENT + 1)))
 
 
 def _occupied(noisy: FloatArray, scale: float, *, far: float, two: bool = False) -> IntArray:

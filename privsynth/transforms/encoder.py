@@ -138,10 +138,10 @@ def fit_encoder(
     if not modelled:
         raise DataError("All columns are identifiers: there is nothing to learn. Declare another kind for one.")
     numbers = {n: to_steps(frame[n], c) for n, c in modelled.items() if isinstance(c, (Continuous, Datetime))}
-    edges, unseen = starting_edges(
+    ranges, unseen = starting_edges(
         modelled, numbers, {n: str(frame.dtypes[n]) for n in numbers}, mechanisms, octaves=octaves, told=told
     )
-    units = unit_columns(frame, modelled, edges)
+    units = unit_columns(frame, modelled, ranges)
     large = {n: v for n, v in numbers.items() if n not in units}
     found, noise = _frequent_values(frame, modelled, large, mechanisms)
     columns: dict[str, ColumnTransform] = {}
@@ -149,7 +149,7 @@ def fit_encoder(
         if isinstance(column, (Categorical, Boolean)):
             columns[name] = _discrete(name, column, str(frame.dtypes[name]), found.get(name), n_rows)
     columns.update(units)
-    columns.update(leaf_columns(frame, modelled, large, edges, found, noise, mechanisms, n_rows))
+    columns.update(leaf_columns(frame, modelled, large, ranges, found, noise, mechanisms, n_rows))
     fixed = {n for n, column in modelled.items() if _is_declared(column)}
     return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, unseen, told=told, keep=keep)
 

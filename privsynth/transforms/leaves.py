@@ -23,6 +23,7 @@ _MOST_PARTS = 8
 _NOISES_A_PART = 2.0  # standard deviations of a count's noise that a part holds on average, at least
 _LEAST_ROWS = 16.0  # a leaf of fewer is not split, whatever the noise
 _MAX_LEAVES = 512
+_CLEAR = 3.0  # standard deviations of noise that the rows beyond what was seen have to rise above
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class _Interval:
 def grow_leaves(
     columns: Mapping[str, FloatArray],
     edges: Mapping[str, FloatArray],
+    seen: Mapping[str, tuple[float, float]],
     on_grid: Mapping[str, bool],
     totals: Mapping[str, float | None],
     mechanisms: Mechanisms,
@@ -69,6 +71,9 @@ def grow_leaves(
         Private values in grid units, without missing ones and without those at released atoms.
     edges : mapping of str to ndarray
         Public or released starting edges.
+    seen : mapping of str to tuple of float
+        Between which of them there are values. Intervals beyond are dropped in the end, on either side, unless the
+        counts in them together rise above their noise.
     on_grid : mapping of str to bool
         Whether leaves end at whole numbers and stop splitting at width one.
     totals : mapping of str to float or None
@@ -84,12 +89,12 @@ def grow_leaves(
     """
     sensitivity = math.sqrt(len(columns))
     roots = {name: _intervals(edges[name]) for name in columns}
-    leaves = dict(roots)
-    held: dict[str, FloatArray] = {}
+    rows: dict[str, FloatArray] = {}
     scale = 0.0
     for label in labels:
-        for name in held:
-            leaves[name] = _split(leaves[name], held[name], on_grid[name], scale)
+        for name, counts in rows.items():
+            _split(_leaves_of(roots[name]), counts, on_grid[name], scale)
+        leaves = {name: _leaves_of(roots[name]) for name in columns}
         exact = [_count(values, _edges_of(leaves[name])) for name, values in columns.items()]
         release = mechanisms.counts(label, np.concatenate(exact), sensitivity=sensitivity)
         scale = release.scale
@@ -98,14 +103,21 @@ def grow_leaves(
             for leaf, count in zip(leaves[name], counts, strict=True):
                 leaf.total += float(count)
                 leaf.times += 1
-            known = totals[name]
-            held[name] = _settle(roots[name], _rows_in(roots[name], scale) if known is None else known)
-    grown = {name: Leaves(_edges_of(leaves[name]), held[name]) for name in columns}
+            rows[name] = _rows_of(roots[name], totals[name], scale)
+    grown = {}
+    for name, (low, high) in seen.items():
+        kept = _without_empty_ends(roots[name], low, high, scale)
+        grown[name] = Leaves(_edges_of(_leaves_of(kept)), _rows_of(kept, totals[name], scale))
     return grown, scale / math.sqrt(max(1, len(labels)))
 
 
 def _intervals(edges: FloatArray) -> list[_Interval]:
     return [_Interval(low, high) for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+
+
+def _leaves_of(intervals: list[_Interval]) -> list[_Interval]:
+    """Return the intervals below that were not split, in order."""
+    return [leaf for interval in intervals for leaf in (_leaves_of(interval.parts) if interval.parts else [interval])]
 
 
 def _edges_of(leaves: list[_Interval]) -> FloatArray:
@@ -118,11 +130,28 @@ def _count(values: FloatArray, edges: FloatArray) -> IntArray:
     return np.bincount(place, minlength=len(edges) - 1).astype(np.int64)
 
 
-def _rows_in(intervals: list[_Interval], scale: float) -> float:
-    """Return how many rows there are in all: no fewer than in the intervals that rise above the noise."""
-    estimates = [interval.estimate() for interval in intervals]
-    heavy = [value for value, variance in estimates if value > 2.5 * scale * math.sqrt(variance)]
-    return max(sum(value for value, _ in estimates), sum(heavy))
+def _rows_of(intervals: list[_Interval], total: float | None, scale: float) -> FloatArray:
+    """Return the rows of each leaf; in all `total`, or no fewer than in the intervals that rise above the noise."""
+    if total is None:
+        estimates = [interval.estimate() for interval in intervals]
+        heavy = [value for value, variance in estimates if value > 2.5 * scale * math.sqrt(variance)]
+        total = max(sum(value for value, _ in estimates), sum(heavy))
+    return _settle(intervals, total)
+
+
+def _without_empty_ends(intervals: list[_Interval], low: float, high: float, scale: float) -> list[_Interval]:
+    """Drop the intervals up to `low`, and those from `high` on, if noise could fill them."""
+    kept = [interval for interval in intervals if interval.high > low and interval.low < high]
+    below = [interval for interval in intervals if interval.high <= low]
+    above = [interval for interval in intervals if interval.low >= high]
+
+    def is_empty(part: list[_Interval]) -> bool:
+        values, variances = np.transpose([interval.estimate() for interval in part])
+        return bool(values.sum() <= _CLEAR * scale * math.sqrt(variances.sum()) + 0.5)  # .5: rounding
+
+    if below and (not kept or not is_empty(below)):
+        kept = below + kept
+    return kept + above if above and (not kept or not is_empty(above)) else kept
 
 
 def _settle(intervals: list[_Interval], total: float) -> FloatArray:
@@ -141,8 +170,8 @@ def _consistent(counts: FloatArray, total: float) -> FloatArray:
     return project_to_simplex(counts, total) * total
 
 
-def _split(leaves: list[_Interval], counts: FloatArray, grid: bool, scale: float) -> list[_Interval]:
-    """Split leaves, the heaviest first, in two, four or eight, and return all leaves that there are then."""
+def _split(leaves: list[_Interval], counts: FloatArray, grid: bool, scale: float) -> None:
+    """Split leaves, the heaviest first, in two, four or eight."""
     room = _MAX_LEAVES - len(leaves)
     for i in np.argsort(-counts, kind="stable"):
         carried = counts[i] / (_NOISES_A_PART * max(scale, 1.0))  # parts that would stand out from the noise
@@ -154,4 +183,3 @@ def _split(leaves: list[_Interval], counts: FloatArray, grid: bool, scale: float
         if 2 < len(inner) <= room + 2:
             leaves[i].parts = _intervals(inner)
             room -= len(inner) - 2
-    return [part for leaf in leaves for part in leaf.parts or [leaf]]

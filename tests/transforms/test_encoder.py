@@ -80,7 +80,7 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_discovered_bounds_hold_the_bulk(shape):
     values = SHAPES[shape](draws())
-    edges = discover_bounds({"c": values}, generous(), BOUNDS)["c"]
+    edges = discover_bounds({"c": values}, generous(), BOUNDS)["c"].edges
     assert ((values >= edges[0] - 2.0**-16) & (values <= edges[-1])).mean() > 0.999
     inner = np.quantile(values, [0.002, 0.998])
     reach = np.abs(inner).max()
@@ -121,11 +121,11 @@ def test_a_rare_one_is_seen_beside_zero_where_decimals_are_public(decimals, octa
     mechanisms = Mechanisms(NoNoise(), private=True)
     mechanisms.allot(BOUNDS, Gaussian(0.1))  # a noise of 10, not drawn
     asked = None if decimals is None else {"c": decimals}
-    edges = discover_bounds({"c": values}, mechanisms, BOUNDS, octaves=octaves, decimals=asked)["c"]
+    edges = discover_bounds({"c": values}, mechanisms, BOUNDS, octaves=octaves, decimals=asked)["c"].edges
     assert (edges[-1] > unit) == (decimals is not None)
     values[-1] = unit / 1000  # more decimals than there should be: counted all the same
     mechanisms.allot("again", Gaussian(0.1))
-    again = discover_bounds({"c": values}, mechanisms, "again", octaves=octaves, decimals=asked)["c"]
+    again = discover_bounds({"c": values}, mechanisms, "again", octaves=octaves, decimals=asked)["c"].edges
     assert (again[-1] > unit) == (decimals is not None)
 
 
@@ -174,7 +174,13 @@ def test_a_column_of_which_nothing_is_seen_has_no_range():
 def test_leaves_agree_with_exact_counts():
     values = draws().exponential(20, N)
     leaves, scale = grow_leaves(
-        {"c": values}, {"c": np.linspace(0, 256, 9)}, {"c": False}, {"c": None}, generous(private=False), list(ROUNDS)
+        {"c": values},
+        {"c": np.linspace(0, 256, 9)},
+        {"c": (0, 256)},
+        {"c": False},
+        {"c": None},
+        generous(private=False),
+        list(ROUNDS),
     )
     assert scale == 0
     assert len(leaves["c"].counts) > 30  # the heavy ones were split
