@@ -24,7 +24,7 @@ ROUNDS = ("leaves, round 1", "leaves, round 2", "leaves, round 3", "leaves, roun
 MAX_CELLS = 32
 _NO_RANGE = Range(np.array([0.0, 1.0]))
 MAX_ATOMS = 64
-LEAST_NOISES = 2
+LEAST_NOISES = 4
 
 
 def starting_edges(
