@@ -44,6 +44,11 @@ class _Interval:
     times: int = 0
     parts: list[_Interval] = field(default_factory=list)
 
+    def add(self, count: float) -> None:
+        """Take in what another round counted."""
+        self.total += count
+        self.times += 1
+
     def estimate(self) -> tuple[float, float]:
         """Return the best linear unbiased estimate of its rows, and its variance as a multiple of one count's."""
         precision, weighted = float(self.times), self.total
@@ -100,9 +105,8 @@ def grow_leaves(
         scale = release.scale
         noisy = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
         for name, counts in zip(columns, noisy, strict=True):
-            for leaf, count in zip(leaves[name], counts, strict=True):
-                leaf.total += float(count)
-                leaf.times += 1
+            for leaf, count in zip(leaves[name], counts.tolist(), strict=True):
+                leaf.add(count)
             rows[name] = _rows_of(roots[name], totals[name], scale)
     grown = {}
     for name, (low, high) in seen.items():

@@ -208,6 +208,17 @@ def test_small_ranges_are_exact():
     assert (again == values).all()
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_what_lies_beyond_what_was_seen_does_not_make_columns_wider(private):
+    """Between zero and the first power of two there is nobody: not in cells, not where the grid is finer than 1."""
+    column = column_of(draws().integers(33, 64, N), private=private)
+    assert (column.n_cells, spikes(column)) == (31, set())
+    low, high = ends(column_of(draws().uniform(64, 128, N).round(2), Continuous(decimals=2), private=private))
+    assert 64 <= low < high <= 128
+    low, _ = ends(column_of(draws().uniform(64, 128, N), Continuous(low=-50), private=private))
+    assert low == -50  # declared: public, and so not dropped
+
+
 def test_declared_bounds_are_kept_though_nobody_is_there():
     values = draws().integers(0, 4, N)
     column = column_of(values, Continuous(0, 15))
