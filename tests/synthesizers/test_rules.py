@@ -220,6 +220,7 @@ anything = given(cases(), st.sampled_from([None, 10.0]), st.data())
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
+@pytest.mark.filterwarnings("ignore:The conditions on .* are far outside")  # drawn cells of one row expect no more
 @settings(max_examples=20, **QUIET)
 @anything
 def test_any_rules_on_any_frame(case, epsilon, data):
@@ -227,6 +228,7 @@ def test_any_rules_on_any_frame(case, epsilon, data):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The conditions on .* are far outside")
 @settings(max_examples=500, **QUIET)
 @anything
 def test_any_rules_on_many_frames(case, epsilon, data):
