@@ -13,7 +13,7 @@ from typing import Any
 
 import ablation_patches as patches
 import numpy as np
-from common import RESULTS, isolated, write_table
+from common import RESULTS, isolated, records, write_table
 from tables import cases
 
 CASES = ["adult", "cardio", "stroke", "transactions 100k"]
@@ -93,12 +93,6 @@ def measure_default(name: str, *, epsilon: float, seed: int, **changes: Any) -> 
     }
 
 
-def records() -> list[dict[str, Any]]:
-    if not STORE.exists():
-        return []
-    return [json.loads(line) for line in STORE.read_text(encoding="utf-8").splitlines()]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=2)
@@ -115,7 +109,7 @@ def main() -> None:
                     if options.choices and label not in ("default", *options.choices):
                         continue
                     key = {"table": name, "epsilon": epsilon, "choice": label, "seed": seed}
-                    if any(all(row[k] == v for k, v in key.items()) for row in records()):
+                    if any(all(row[k] == v for k, v in key.items()) for row in records(STORE)):
                         continue
                     found = isolated(
                         "measure_default", name, module="ablation_defaults", epsilon=epsilon, seed=seed, **changes
@@ -129,7 +123,7 @@ def main() -> None:
 
 def report() -> None:
     """Write one table a part: means over seeds of each choice, table by table."""
-    rows = records()
+    rows = records(STORE)
     parts = {}
     for part, choices in PARTS.items():
         lines = []

@@ -33,7 +33,7 @@ from augment_arms import (
     with_odds,
 )
 from augment_tables import DRAWS, LABELS, SIZES, Teams, teams
-from common import RESULTS
+from common import RESULTS, records
 from sklearn.metrics import average_precision_score, roc_curve
 from threadpoolctl import threadpool_limits
 
@@ -103,7 +103,7 @@ def arms(known: Teams, regime: str, positives: int, seed: int, options: argparse
 def run(table: str, regime: str, positives: int, seed: int, draw: int, options: argparse.Namespace) -> None:
     """Train and measure what is not in the store yet, and write each as a line."""
     here = {"table": table, "regime": regime, "positives": positives, "seed": seed, "draw": draw}
-    done = {(r["arm"], r["classifier"]) for r in records() if all(r.get(k, 0) == v for k, v in here.items())}
+    done = {(r["arm"], r["classifier"]) for r in records(STORE) if all(r.get(k, 0) == v for k, v in here.items())}
     known = teams(table, positives, seed, draw)
     test, y = known.features.mixed(known.test), known.test[known.label].to_numpy(dtype=int)
     for arm, build in arms(known, regime, positives, seed, options).items():
@@ -124,12 +124,6 @@ def run(table: str, regime: str, positives: int, seed: int, draw: int, options: 
             with STORE.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
             print(table, regime, positives, seed, arm, name, line.get("ap"), flush=True)
-
-
-def records() -> list[dict[str, Any]]:
-    if not STORE.exists():
-        return []
-    return [json.loads(line) for line in STORE.read_text(encoding="utf-8").splitlines()]
 
 
 def main() -> None:

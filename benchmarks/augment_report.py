@@ -7,7 +7,6 @@ one table, its variance is that of Nadeau and Bengio (2003): 1/seeds + test rows
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import pandas as pd
 from augment import COSTS, STORE
 from augment_arms import CLASSIFIERS
 from augment_tables import LABELS
-from common import RESULTS, write_table
+from common import RESULTS, records, write_table
 from scipy import stats
 
 PLAIN = "no resampling"
@@ -28,7 +27,7 @@ Frame = pd.DataFrame
 
 def load() -> Frame:
     """Return a row a trained classifier; ways without a generator are shown in both regimes."""
-    lines = [json.loads(line) for line in STORE.read_text(encoding="utf-8").splitlines()]
+    lines = records(STORE)
     frame = pd.DataFrame(lines)
     frame["draw"] = frame["draw"].fillna(0) if "draw" in frame else 0
     own = frame[frame["regime"] == "own"]

@@ -126,6 +126,11 @@ def isolated(function: str, *arguments: Any, module: str = "common", **parameter
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def records(store: Path) -> list[dict[str, Any]]:
+    """Return the runs that a benchmark kept, a line each; none if there is no such file yet."""
+    return [json.loads(line) for line in store.read_text(encoding="utf-8").splitlines()] if store.exists() else []
+
+
 def median_rows(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the medians of several runs' figures, and the spread (max - min) of TSTR and TVD2."""
     row = {key: float(np.median([run[key] for run in runs])) for key in runs[0]}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import RESULTS, isolated, write_table
+from common import RESULTS, isolated, records, write_table
 from tables import cases
 
 CASES = ["adult", "cardio", "stroke", "transactions 10k", "transactions 100k"]
@@ -72,12 +72,6 @@ def measure_losses(name: str, *, epsilon: float, seed: int) -> dict[str, Any]:
     return {way: score(frame) for way, frame in zip(WAYS, rows, strict=True)}
 
 
-def records() -> list[dict[str, Any]]:
-    if not STORE.exists():
-        return []
-    return [json.loads(line) for line in STORE.read_text(encoding="utf-8").splitlines()]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
@@ -88,7 +82,7 @@ def main() -> None:
         for name in options.tables:
             for epsilon in EPSILONS:
                 key = {"table": name, "epsilon": epsilon, "seed": seed}
-                if any(all(row[k] == v for k, v in key.items()) for row in records()):
+                if any(all(row[k] == v for k, v in key.items()) for row in records(STORE)):
                     continue
                 found = isolated("measure_losses", name, module="decomposition", epsilon=epsilon, seed=seed)
                 with STORE.open("a", encoding="utf-8") as file:
@@ -99,7 +93,7 @@ def main() -> None:
 
 def report() -> None:
     """Write medians over seeds, a table for each measure."""
-    rows = records()
+    rows = records(STORE)
     tables: dict[str, list[dict[str, Any]]] = {"TSTR": [], "AP": [], "TVD2": []}
     for name in CASES:
         for epsilon in EPSILONS:
