@@ -230,7 +230,7 @@ class Cells:
         return {
             "low": self.low.tolist(),
             "high": self.high.tolist(),
-            "mass": [float(f"{m:.6g}") for m in self.mass],
+            "mass": self.mass.tolist(),
             "cell": self.cell.tolist(),
             "decimals": self.decimals,
         }

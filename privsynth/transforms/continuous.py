@@ -231,4 +231,5 @@ def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, leas
     mass = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
     total = leaves.counts.sum() + sum(atoms.values())
     cell = group_leaves(low, high, mass, max_cells=MAX_CELLS, min_mass=least / max(total, 1.0))
-    return Cells(low, high, mass, cell, decimals)
+    short = np.array([float(f"{m:.6g}") for m in mass])  # as it is saved: a loaded model draws the same
+    return Cells(low, high, short, cell, decimals)

@@ -200,6 +200,16 @@ def test_spikes_are_atoms_of_their_own():
         assert (again == spike).mean() > 0.95
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_what_is_saved_of_a_number_is_all_there_is(private):
+    """To the last bit, or a loaded model would draw another row now and then."""
+    column = column_of(draws().exponential(20, N), private=private)
+    again = column_from_dict(json.loads(json.dumps(column.to_dict())))
+    for part in ("low", "high", "mass", "cell"):
+        np.testing.assert_array_equal(getattr(again.cells, part), getattr(column.cells, part))
+    assert len(json.dumps(column.cells.mass.tolist())) < 13 * len(column.cells.mass)  # six digits are enough
+
+
 def test_small_ranges_are_exact():
     values = draws().integers(3, 12, N)
     column = column_of(values)
