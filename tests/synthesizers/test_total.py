@@ -51,6 +51,7 @@ def test_a_fit_that_is_stopped_has_spent_all_it_reserved(digits):
     with pytest.raises(KeyboardInterrupt):
         Interrupted(1.0, delta=1e-6, steps=2, verbose=False).fit(digits, ledger=ledger)
     assert ledger.spent == (1.0, 1e-6)
+    assert ledger.spends[0].settled
 
 
 class Overspending(CTGAN):
