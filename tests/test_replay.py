@@ -140,8 +140,9 @@ class RecordedMechanisms(Mechanisms):
     def size(self, n_rows, *, epsilon):
         return self._record([n_rows], super().size(n_rows, epsilon=epsilon))
 
-    def counts(self, label, values, *, sensitivity):
-        return self._record(values, super().counts(label, values, sensitivity=sensitivity))
+    def counts(self, label, values, *, sensitivity, relative=None):
+        exact = values if relative is None else values / relative
+        return self._record(exact, super().counts(label, values, sensitivity=sensitivity, relative=relative))
 
     def choose(self, label, scores, *, sensitivity):
         return self._record(scores, super().choose(label, scores, sensitivity=sensitivity))

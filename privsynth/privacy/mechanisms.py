@@ -171,8 +171,13 @@ class Mechanisms:
         """Return the standard deviation of the noise that `counts` will add: known before anything is read."""
         return sensitivity * self.unit.rows / self._event(label, Gaussian).mu if self.private else 0.0
 
-    def counts(self, label: str, values: IntArray, *, sensitivity: float) -> Release:
+    def counts(
+        self, label: str, values: IntArray, *, sensitivity: float, relative: FloatArray | None = None
+    ) -> Release:
         """Release integer counts by the Gaussian mechanism.
+
+        With `relative`, count k gets noise of `Release.scale` times ``relative[k]``. That is the mechanism on
+        ``values / relative``, each result times ``relative[k]`` again, which reads nothing.
 
         Parameters
         ----------
@@ -181,12 +186,21 @@ class Mechanisms:
         values : ndarray of int
             The exact counts, any shape.
         sensitivity : float
-            The most that one row changes `values` in L2 norm.
+            The most that one row changes ``values / relative`` in L2 norm.
+        relative : ndarray of float, shape of `values`, optional
+            Noise of each count relative to the others, > 0: of public facts and earlier releases. 1 by default.
         """
+        relative = np.ones(values.shape) if relative is None else relative
+        if relative.shape != values.shape or not (np.isfinite(relative) & (relative > 0)).all():
+            raise PrivacyError("Every count needs relative noise of its own: a finite number > 0.")
         scale = self.scale_of(label, sensitivity=sensitivity)
-        self._charge(label, Gaussian, sensitivity=sensitivity * self.unit.rows, scale=scale, exact=values)
-        self._round(scale, values.size)
-        return Release(self.noise.discrete_gaussian(values, scale=scale), scale)
+        self._charge(label, Gaussian, sensitivity=sensitivity * self.unit.rows, scale=scale, exact=values / relative)
+        noisy = np.empty(values.shape)
+        for level in np.unique(relative):
+            alike = relative == level
+            self._round(scale * level, int(alike.sum()))
+            noisy[alike] = self.noise.discrete_gaussian(values[alike], scale=scale * level)
+        return Release(noisy, scale)
 
     def discover(self, label: str, counts: list[IntArray]) -> tuple[list[IntArray], list[FloatArray], float]:
         """Release which keys of open domains occur often: the Gaussian stability histogram.

@@ -156,7 +156,7 @@ def _pairs(model: CTGAN, codes: IntArray, n_rows: int, name: str) -> Iterator[di
     blocks = counts.blocks(layout) if counts.pairs else _with_class(counts, layout, split)
     split = split if counts.pairs else None
     classes = np.zeros(len(codes), dtype=np.int64) if split is None else codes[:, split]
-    for (i, j), block in blocks:
+    for number, ((i, j), block) in enumerate(blocks):
         size = block.shape
         flat = (classes * size[1] + codes[:, i]) * size[2] + codes[:, j]
         found = np.bincount(flat, minlength=block.size).reshape(size) / len(codes)
@@ -166,7 +166,7 @@ def _pairs(model: CTGAN, codes: IntArray, n_rows: int, name: str) -> Iterator[di
         worst = int(np.argmax(np.abs(shares - released)))
         yield {
             "a": columns[i].name, "b": columns[j].name, "by": None if split is None else columns[split].name,
-            **_distances(released, shares, counts.scale / n_rows, len(codes)),
+            **_distances(released, shares, counts.scale_of(number) / n_rows, len(codes)),
             "worst": {"cell": _where(worst, groups, columns[i], columns[j], None if split is None else columns[split]),
                       "released": float(released[worst]), "synthetic": float(shares[worst])},
         }  # fmt: skip

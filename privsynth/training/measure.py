@@ -2,7 +2,8 @@
 
 ``G_c = Z_c' Z_c``, the co-occurrence of cells in the rows of class c, holds every pair of columns at once.
 A row adds one to one cell of each pair of its class alone, so k pairs have L2 sensitivity sqrt(k), split by
-class or not.
+class or not.  Where pairs get different noise, r_1, ..., r_k times a common scale, each count is divided by its r
+before it gets noise of that scale, and k pairs have sensitivity sqrt(1/r_1^2 + ... + 1/r_k^2).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy.typing as npt
 
 from privsynth.privacy.mechanisms import Mechanisms, Release
 from privsynth.training.grouping import group_cells, spread
-from privsynth.transforms.cells import IntArray
+from privsynth.training.weights import relative_noise
+from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
@@ -42,16 +44,25 @@ class PairTable:
     values : ndarray of shape (n_classes, width, width)
         Counts at [c, cell of the first, cell of the second]; 0 elsewhere. One class if not split.
     scale : float
-        Standard deviation of the noise.
+        Standard deviation of the noise, of pairs whose relative noise is 1.
     groups : ndarray of int of shape (n_classes, width), optional
         What was counted where these are not single cells: groups of them (`training.grouping`). `values` then has
         the counts spread evenly over the cells of a group.
+    relative : ndarray of float of shape (n_pairs,), optional
+        Noise of each pair relative to `scale` (`training.weights`); 1 where it is not given.
     """
 
     pairs: list[Pair]
     values: npt.NDArray[np.float32]
     scale: float
     groups: IntArray | None = None
+    relative: FloatArray | None = None
+
+    @property
+    def noise(self) -> dict[Pair, float]:
+        """Noise of each pair relative to `scale`."""
+        relative = np.ones(len(self.pairs)) if self.relative is None else self.relative
+        return dict(zip(self.pairs, relative.tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,7 @@ def measure(
     mechanisms: Mechanisms,
     chosen: list[Pair] | None = None,
     groups: IntArray | None = None,
+    relative: FloatArray | None = None,
     columns: Sequence[ColumnTransform] | None = None,
 ) -> Measurements:
     """Release every table that the plan allotted something to.
@@ -107,8 +119,10 @@ def measure(
         The pairs that are measured, where that is settled: none are then selected.
     groups : ndarray of int of shape (n_classes, width), optional
         The groups of cells that pairs are counted in, where that is settled.
+    relative : ndarray of float of shape (n_pairs,), optional
+        Noise of each chosen pair relative to the others, where that is settled.
     columns : sequence of ColumnTransform, optional
-        The columns, by which such groups are found otherwise.
+        The columns, by which groups and relative noise are found otherwise.
     """
     classes = np.zeros(len(codes), dtype=np.int64) if split is None else codes[:, split]
     n_classes = 1 if split is None else layout.spans[split].size
@@ -138,7 +152,9 @@ def measure(
             scale = mechanisms.scale_of(PAIRS, sensitivity=math.sqrt(len(chosen)))
             if len(counts.values) == n_classes:
                 groups = group_cells(columns, layout, counts, split=split, scale=scale)
-        pairs = _pair_table(codes, layout, chosen, classes, n_classes, mechanisms, PAIRS, groups)
+                if scale > 0:
+                    relative = relative_noise(chosen, layout, counts, groups=groups, scale=scale)
+        pairs = _pair_table(codes, layout, chosen, classes, n_classes, mechanisms, PAIRS, groups, relative)
     return Measurements(split, one_way, class_columns, condition_pairs, pairs)
 
 
@@ -157,10 +173,12 @@ def _pair_table(
     mechanisms: Mechanisms,
     label: str,
     groups: IntArray | None = None,
+    relative: FloatArray | None = None,
 ) -> PairTable:
-    """Count and release `pairs`, split by `classes`, in groups of cells where they are given."""
+    """Count and release `pairs`, split by `classes`, in groups of cells and with relative noise where given."""
     number = np.tile(np.arange(layout.width), (n_classes, 1)) if groups is None else groups
     starts = np.array([span.start for span in layout.spans])
+    noise = np.ones(len(pairs)) if relative is None else relative
     exact, blocks = [], []
     for c in range(n_classes):
         rows = codes if classes is None or n_classes == 1 else codes[classes == c]
@@ -172,12 +190,14 @@ def _pair_table(
             lowest = [number[c][starts[k]] for k in (i, j)]
             exact.append(_cross(grouped[:, i] - lowest[0], grouped[:, j] - lowest[1], *shape).ravel())
             blocks.append((c, i, j, first, second, shape))
-    release = mechanisms.counts(label, np.concatenate(exact), sensitivity=math.sqrt(len(pairs)))
+    each = np.repeat(np.tile(noise, n_classes), [len(e) for e in exact])
+    sensitivity = math.sqrt((noise**-2.0).sum())
+    release = mechanisms.counts(label, np.concatenate(exact), sensitivity=sensitivity, relative=each)
     values = np.zeros((n_classes, layout.width, layout.width), dtype=np.float32)
     parts = np.split(release.values, np.cumsum([len(e) for e in exact])[:-1])
     for (c, i, j, first, second, shape), part in zip(blocks, parts, strict=True):
         values[c, layout.spans[i].slice, layout.spans[j].slice] = spread(part.reshape(shape), first, second)
-    return PairTable(pairs, values, release.scale, groups)
+    return PairTable(pairs, values, release.scale, groups, relative)
 
 
 def _select(codes: IntArray, layout: Layout, pairs: list[Pair], one_way: Release, mechanisms: Mechanisms) -> list[Pair]:

@@ -17,7 +17,7 @@ from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.layout import Layout
 
 _MOST_CELLS = 1 << 18  # compared in a step on average, of each class
-Block = tuple[slice, Tensor, Tensor]  # groups of a first column, those of its partners, released counts
+Block = tuple[slice, Tensor, Tensor, Tensor]  # groups of a first column, of partners, released counts, their weights
 
 
 class _Groups:
@@ -60,7 +60,7 @@ class DensePairs:
     table : PairTable
         Released counts.
     scale : float
-        Standard deviation of their noise.
+        Standard deviation of their noise, of pairs whose relative noise is 1.
     layout : Layout
         Spans of the columns.
     device : torch.device
@@ -70,26 +70,26 @@ class DensePairs:
     def __init__(self, table: PairTable, scale: float, layout: Layout, device: torch.device) -> None:
         self.scale = scale
         self._groups = _groups_of(table, layout, device)
-        self._targets, self._masks = [], []
+        self._targets, self._weights = [], []  # one over the relative noise; 0 for what was not measured
         for groups, values in zip(self._groups, table.values, strict=True):
-            wanted, mask = np.zeros((2, groups.width, groups.width), dtype=np.float32)
-            for i, j in table.pairs:
+            wanted, weight = np.zeros((2, groups.width, groups.width), dtype=np.float32)
+            for (i, j), relative in table.noise.items():
                 wanted[groups.span(i), groups.span(j)] = groups.counts(values, i, j)
-                mask[groups.span(i), groups.span(j)] = 1.0
+                weight[groups.span(i), groups.span(j)] = 1 / relative
             self._targets.append(torch.as_tensor(wanted, device=device))
-            self._masks.append(torch.as_tensor(mask, device=device))
-        self.n_cells = sum(int(mask.sum()) for mask in self._masks)
+            self._weights.append(torch.as_tensor(weight, device=device))
+        self.n_cells = sum(int((weight > 0).sum()) for weight in self._weights)
 
     def squares(self, parts: list[Tensor], sizes: Tensor, relative: Tensor, rng: np.random.Generator) -> Tensor:
         """Return the sum of squared errors in units of noise; parameters as for `SparsePairs.squares`."""
         if len(self._targets) < len(parts):  # not split by class
             gram = torch.stack([part.T @ part * (n / len(part)) for part, n in zip(parts, sizes, strict=True)]).sum(0)
-            return ((gram - self._targets[0]) * self._masks[0]).square().sum() / self.scale**2
+            return ((gram - self._targets[0]) * self._weights[0]).square().sum() / self.scale**2
         total = torch.zeros((), device=sizes.device)
-        each = zip(parts, sizes, relative, self._groups, self._targets, self._masks, strict=True)
-        for part, n, of_class, groups, wanted, mask in each:
+        each = zip(parts, sizes, relative, self._groups, self._targets, self._weights, strict=True)
+        for part, n, of_class, groups, wanted, weight in each:
             sums = groups.sums(part)
-            error = (sums.T @ sums * (n / len(part)) - wanted) * mask
+            error = (sums.T @ sums * (n / len(part)) - wanted) * weight
             total = total + error.square().sum() / (self.scale * of_class) ** 2
         return total
 
@@ -102,7 +102,7 @@ class SparsePairs:
     table : PairTable
         Released counts.
     scale : float
-        Standard deviation of their noise.
+        Standard deviation of their noise, of pairs whose relative noise is 1.
     layout : Layout
         Spans of the columns.
     device : torch.device
@@ -113,6 +113,7 @@ class SparsePairs:
         self.scale = scale
         self._groups = _groups_of(table, layout, device)
         self._blocks: list[list[Block]] = []  # by first column and class
+        noise = table.noise
         for first in sorted({i for i, _ in table.pairs}):
             partners = [j for i, j in table.pairs if i == first]
             blocks: list[Block] = []
@@ -121,9 +122,11 @@ class SparsePairs:
                 cells = np.concatenate([np.arange(span.start, span.stop) for span in spans])
                 wanted = np.hstack([groups.counts(values, first, j) for j in partners])
                 targets = torch.as_tensor(wanted, dtype=torch.float32, device=device)
-                blocks.append((groups.span(first), torch.as_tensor(cells, device=device), targets))
+                each = np.repeat([1 / noise[first, j] for j in partners], [span.stop - span.start for span in spans])
+                weights = torch.as_tensor(each, dtype=torch.float32, device=device)
+                blocks.append((groups.span(first), torch.as_tensor(cells, device=device), targets, weights))
             self._blocks.append(blocks)
-        self._sizes = np.array([sum(wanted.numel() for _, _, wanted in blocks) for blocks in self._blocks])
+        self._sizes = np.array([sum(wanted.numel() for _, _, wanted, _ in blocks) for blocks in self._blocks])
 
     @property
     def n_cells(self) -> int:
@@ -170,17 +173,19 @@ class _Squares(torch.autograd.Function):
         for blocks in chosen:
             whole = len(blocks) < len(parts)  # not split by class
             of_parts = blocks * len(parts) if whole else blocks
-            where = [(first, cells) for first, cells, _ in of_parts]
+            where = [(first, cells) for first, cells, _, _ in of_parts]
             ends = [(row[first], row.index_select(0, cells)) for row, (first, cells) in zip(rows, where, strict=True)]
             found = [n * (a @ b.T) for n, (a, b) in zip(each, ends, strict=True)]
             if whole:
-                error = torch.stack(found).sum(dim=0) - blocks[0][2]
+                _, _, wanted, weights = blocks[0]
+                error = (torch.stack(found).sum(dim=0) - wanted) * weights
                 total += float(error.square().sum())
-                slopes = [error] * len(parts)
+                slopes = [error * weights] * len(parts)
             else:
-                errors = [(f - wanted) / t for f, (_, _, wanted), t in zip(found, blocks, relative, strict=True)]
+                scaled = [weights / t for (_, _, _, weights), t in zip(blocks, relative, strict=True)]
+                errors = [(f - block[2]) * w for f, block, w in zip(found, blocks, scaled, strict=True)]
                 total += sum(float(e.square().sum()) for e in errors)
-                slopes = [e / t for e, t in zip(errors, relative, strict=True)]
+                slopes = [e * w for e, w in zip(errors, scaled, strict=True)]
             for grad, n, slope, (a, b), (first, cells) in zip(grads, each, slopes, ends, where, strict=True):
                 grad[first] += (2 * n) * (slope @ b)
                 grad.index_add_(0, cells, (2 * n) * (slope.T @ a))

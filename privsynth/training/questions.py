@@ -18,7 +18,7 @@ from privsynth.training.measure import Pair, measure
 from privsynth.training.partitions import Partition, measure_partitions
 from privsynth.training.plan import ROUNDING, SIZE_SHARE, compare_delta, plan_answers
 from privsynth.training.tables import Tables
-from privsynth.transforms.cells import IntArray
+from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.columns import ColumnTransform
 from privsynth.transforms.encoder import count_cells
 from privsynth.transforms.reshape import Reshape
@@ -47,6 +47,8 @@ class Questions:
         Boxes that are counted.
     groups : ndarray of int of shape (n_classes, width), optional
         The groups of cells that pairs are counted in; single cells where they are not given.
+    relative : ndarray of float of shape (n_pairs,), optional
+        Noise of each of `pairs` relative to the others; alike where it is not given.
     """
 
     schema: Schema
@@ -57,6 +59,7 @@ class Questions:
     pairs: list[Pair] | None = None
     partitions: tuple[Partition, ...] = ()
     groups: IntArray | None = None
+    relative: FloatArray | None = None
 
     def answer(
         self, frame: pd.DataFrame, schema: Schema, undeclared: set[str], budget: Budget, mechanisms: Mechanisms
@@ -71,7 +74,7 @@ class Questions:
         codes = encoder.transform(frame)
         measurements = measure(
             codes, encoder.layout, one_way=encoder.one_way, split=self.split, conditions=self.conditions,
-            mechanisms=mechanisms, chosen=self.pairs, groups=self.groups,
+            mechanisms=mechanisms, chosen=self.pairs, groups=self.groups, relative=self.relative,
         )  # fmt: skip
         boxes = None
         if self.partitions:
@@ -91,4 +94,5 @@ def questions_of(tables: Tables) -> Questions:
         None if found.pairs is None else list(found.pairs.pairs),
         () if tables.partitions is None else tuple(tables.partitions.partitions),
         None if found.pairs is None else found.pairs.groups,
+        None if found.pairs is None else found.pairs.relative,
     )  # fmt: skip

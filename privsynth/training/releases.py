@@ -38,12 +38,14 @@ class Counts:
         Blocks (n_classes, size of the first, size of the second), one after the other and flat; for single columns
         (n_classes, width), flat.
     scale : float
-        Standard deviation of the noise in each.
+        Standard deviation of the noise in each, of pairs whose relative noise is 1.
     n_classes : int
     n_measured : int
         How many pairs were released; more than are kept where they would take too much room.
     groups : ndarray of int of shape (n_classes, width), optional
         The groups of cells that were counted (`PairTable.groups`); their counts are spread over the cells.
+    relative : ndarray of float of shape (n_pairs,), optional
+        Noise of each pair relative to `scale` (`PairTable.relative`).
     """
 
     pairs: list[Pair]
@@ -52,6 +54,11 @@ class Counts:
     n_classes: int
     n_measured: int = 0
     groups: IntArray | None = None
+    relative: FloatArray | None = None
+
+    def scale_of(self, number: int) -> float:
+        """Return the standard deviation of the noise in the counts of one of `pairs`."""
+        return self.scale if self.relative is None else self.scale * float(self.relative[number])
 
     def blocks(self, layout: Layout) -> Iterator[tuple[Pair, FloatArray]]:
         """Yield each pair and its counts, shape (n_classes, size of the first, size of the second)."""
@@ -97,6 +104,7 @@ class Releases:
         facts = {
             name: {"pairs": [list(p) for p in t.pairs], "scale": t.scale, "classes": t.n_classes, "of": t.n_measured}
             | ({} if t.groups is None else {"groups": t.groups.tolist()})
+            | ({} if t.relative is None else {"relative": t.relative.tolist()})
             for name, t in self.tables.items()
         }
         return facts, {PREFIX + name: table.values.astype(np.float32) for name, table in self.tables.items()}
@@ -143,7 +151,8 @@ class Releases:
                     f"The model holds {name} with noise {scale:.4g}, which its certificate does not list."
                 )
             groups = _groups_of(fact.get("groups"), n_classes, layout)
-            tables[name] = Counts(pairs, values, scale, n_classes, int(fact["of"]), groups)
+            relative = _relative_of(fact.get("relative"), len(pairs), int(fact["of"]))
+            tables[name] = Counts(pairs, values, scale, n_classes, int(fact["of"]), groups, relative)
         return cls(split, tables)
 
     def to_measurements(self, one_way: Release, layout: Layout) -> Measurements:
@@ -163,7 +172,7 @@ def _spread(counts: Counts | None, layout: Layout) -> PairTable | None:
     values = np.zeros((counts.n_classes, layout.width, layout.width), dtype=np.float32)
     for (i, j), block in counts.blocks(layout):
         values[:, layout.spans[i].slice, layout.spans[j].slice] = block
-    return PairTable(counts.pairs, values, counts.scale, counts.groups)
+    return PairTable(counts.pairs, values, counts.scale, counts.groups, counts.relative)
 
 
 def _groups_of(numbers: Any, n_classes: int, layout: Layout) -> IntArray | None:
@@ -182,6 +191,19 @@ def _groups_of(numbers: Any, n_classes: int, layout: Layout) -> IntArray | None:
     return groups
 
 
+def _relative_of(given: Any, n_kept: int, n_measured: int) -> FloatArray | None:
+    """Read relative noise; raises for what no fit writes: the pairs of a fit cost together what equal noise costs."""
+    if given is None:
+        return None
+    relative = np.asarray(given, dtype=np.float64)
+    if relative.shape != (n_kept,) or not (np.isfinite(relative) & (relative > 0)).all():
+        raise ValueError("relative noise that is none")
+    cost = float((relative**-2.0).sum())
+    if cost > n_measured * (1 + 1e-6) or (n_kept == n_measured and cost < n_measured * (1 - 1e-6)):
+        raise ValueError("relative noise that costs other than its certificate says")
+    return relative
+
+
 def _size(pair: Pair, layout: Layout) -> int:
     return layout.spans[pair[0]].size * layout.spans[pair[1]].size
 
@@ -194,4 +216,8 @@ def _kept(table: PairTable, layout: Layout, room: int) -> Counts:
     kept: Sequence[Pair] = sorted(order[: int(np.searchsorted(sizes, room, side="right"))])
     blocks = [table.values[:, layout.spans[i].slice, layout.spans[j].slice].ravel() for i, j in kept]
     values = np.concatenate(blocks) if blocks else np.zeros(0)
-    return Counts(list(kept), values.astype(np.float64), table.scale, n_classes, len(table.pairs), table.groups)
+    noise = table.noise
+    relative = None if table.relative is None else np.array([noise[pair] for pair in kept])
+    return Counts(
+        list(kept), values.astype(np.float64), table.scale, n_classes, len(table.pairs), table.groups, relative
+    )

@@ -112,7 +112,8 @@ def _some_cells(table: PairTable | None, cells: Mask, classes: Mask) -> PairTabl
     groups = table.groups
     if groups is not None:  # cells that can be dropped are groups of their own: no sum loses a part
         groups = np.stack([np.unique(row, return_inverse=True)[1] for row in groups[classes][:, cells]])
-    return PairTable(table.pairs, table.values[classes][:, cells][:, :, cells], table.scale, groups)
+    values = table.values[classes][:, cells][:, :, cells]
+    return PairTable(table.pairs, values, table.scale, groups, table.relative)
 
 
 def _with_cuts(partition: Partition, kept: list[Mask]) -> Partition:
@@ -201,7 +202,7 @@ def _difference(one: Tables, other: Tables) -> str:
 def _queries(tables: Tables) -> list[Any]:
     """Return which pairs and boxes were counted."""
     found = tables.measurements
-    pairs = [None if t is None else sorted(t.pairs) for t in (found.condition_pairs, found.pairs)]
+    pairs = [None if t is None else sorted(t.noise.items()) for t in (found.condition_pairs, found.pairs)]
     trees = [] if tables.partitions is None else tables.partitions.partitions
     groups = None if found.pairs is None or found.pairs.groups is None else found.pairs.groups.tolist()
     return [*pairs, groups, [[a.tolist() for a in (t.column, t.cut, t.children, t.box)] for t in trees]]
@@ -221,7 +222,7 @@ def _sum_pairs(tables: Sequence[PairTable | None]) -> PairTable | None:
     if not there:
         return None
     values: npt.NDArray[np.float32] = np.sum([t.values for t in there], axis=0, dtype=np.float32)
-    return PairTable(there[0].pairs, values, root_sum([t.scale for t in there]), there[0].groups)
+    return PairTable(there[0].pairs, values, root_sum([t.scale for t in there]), there[0].groups, there[0].relative)
 
 
 def _sum_boxes(tables: Sequence[PartitionTable | None]) -> PartitionTable | None:

@@ -187,6 +187,16 @@ def test_counts_of_the_same_cells_add_up(chain):
     assert total.n_rows == sum(release.tables.n_rows for release in chain)
 
 
+def test_a_follower_gives_pairs_the_noise_that_the_first_gave_them(chain):
+    first, second = (release.tables for release in chain)
+    noise = first.measurements.pairs.noise
+    assert len(set(noise.values())) > 1
+    assert second.measurements.pairs.noise == tables.add_up([first, second]).measurements.pairs.noise == noise
+    other = replace(second.measurements.pairs, relative=second.measurements.pairs.relative[::-1])
+    with pytest.raises(DataError, match="other tables were measured"):
+        tables.add_up([first, replace(second, measurements=replace(second.measurements, pairs=other))])
+
+
 def test_cells_that_are_empty_everywhere_are_dropped(chain):
     """The cells of missing values are kept by each party, for others may have some."""
     assert all(column.null for column in chain[0].tables.encoder.columns if column.name in ("age", "city"))
@@ -427,6 +437,7 @@ FORGERIES = {
     "conditions that are none": lambda t: t.update(conditions=[99]),
     "a target that is none": lambda t: t.update(target="nobody"),
     "less noise than listed": lambda t: t["releases"]["pairs"].update(scale=0.1),
+    "less noise in a pair": lambda t: t["releases"]["pairs"]["relative"].__setitem__(0, 0.1),
     "less noise in boxes": lambda t: t["partitions"].update(scale=0.1),
     "a pair twice": lambda t: t["releases"]["pairs"]["pairs"].__setitem__(0, t["releases"]["pairs"]["pairs"][1]),
     "a loop in a tree": lambda t: t["partitions"]["trees"][0]["children"].__setitem__(0, [0, 0]),

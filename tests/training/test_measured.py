@@ -45,7 +45,7 @@ def blocks(values, pairs):
     return kept
 
 
-def make_measurements(split, *, truth, scale, rng, pairs, condition_pairs=None):
+def make_measurements(split, *, truth, scale, rng, pairs, condition_pairs=None, relative=None):
     """Releases: the tables of `truth` with noise of `scale`, kept as the mechanism would."""
     grams, means = truth
 
@@ -59,7 +59,7 @@ def make_measurements(split, *, truth, scale, rng, pairs, condition_pairs=None):
         None
         if condition_pairs is None
         else PairTable(condition_pairs, blocks(noisy(grams.sum(axis=0)[None]), condition_pairs), scale),
-        PairTable(pairs, blocks(noisy(grams), pairs), scale),
+        PairTable(pairs, blocks(noisy(grams), pairs), scale, relative=relative),
     )
 
 
@@ -83,11 +83,11 @@ def slow_loss(parts, measurements, sizes):
                 for v in range(LAYOUT.spans[j].start, LAYOUT.spans[j].stop):
                     for c in range(len(table.values)):
                         gram = grams.sum(axis=0) if len(table.values) < len(grams) else grams[c]
-                        errors.append((gram[u, v] - table.values[c, u, v]) / table.scale)
+                        errors.append((gram[u, v] - table.values[c, u, v]) / table.scale / table.noise[i, j])
     return float(np.mean(np.square(errors)))
 
 
-def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None):
+def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None, uneven=False):
     rng = np.random.default_rng(seed)
     others = [j for j in range(4) if j != split]
     pairs = [(i, j) for i in others for j in others if i < j] if pairs is None else pairs
@@ -95,15 +95,19 @@ def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None):
     n_classes = 1 if split is None else LAYOUT.spans[split].size
     shares = rng.dirichlet(np.full(n_classes, 20.0))
     truth = expected_tables(make_parts(split, seed), shares * n_rows)
-    releases = make_measurements(split, truth=truth, scale=scale, rng=rng, pairs=pairs, condition_pairs=conditions)
+    relative = 2.0 ** rng.uniform(-2, 2, len(pairs)) if uneven else None
+    releases = make_measurements(
+        split, truth=truth, scale=scale, rng=rng, pairs=pairs, condition_pairs=conditions, relative=relative
+    )
     return MeasuredCritic(releases, LAYOUT, n_rows=n_rows, device=CPU), releases
 
 
 @pytest.mark.parametrize("split", [None, 0, 1])
 @pytest.mark.parametrize("pairs", [None, "some"])
-def test_loss_equals_the_loop(split, pairs):
+@pytest.mark.parametrize("uneven", [False, True])
+def test_loss_equals_the_loop(split, pairs, uneven):
     some = {None: [(0, 3), (1, 2)], 0: [(1, 3)], 1: [(0, 2), (2, 3)]}[split]
-    critic, releases = make_critic(split, pairs=some if pairs else None)
+    critic, releases = make_critic(split, pairs=some if pairs else None, uneven=uneven)
     parts = make_parts(split, seed=9, n=13)
     slow = slow_loss(parts, releases, critic.class_shares * critic.n_rows)
     assert float(critic.loss(parts)) == pytest.approx(slow, rel=1e-4)
@@ -170,10 +174,11 @@ def test_gradients_are_finite_and_lead_downhill(split):
 
 @pytest.mark.parametrize("split", [None, 0, 1])
 @pytest.mark.parametrize("pairs", [None, "some"])
-def test_wide_tables_take_a_product_for_each_pair(monkeypatch, split, pairs):
+@pytest.mark.parametrize("uneven", [False, True])
+def test_wide_tables_take_a_product_for_each_pair(monkeypatch, split, pairs, uneven):
     monkeypatch.setattr(module, "_MAX_WIDTH", 6)
     some = {None: [(0, 3), (1, 2)], 0: [(1, 3)], 1: [(0, 2), (2, 3)]}[split]
-    critic, releases = make_critic(split, pairs=some if pairs else None)
+    critic, releases = make_critic(split, pairs=some if pairs else None, uneven=uneven)
     parts = make_parts(split, seed=9, n=13)
     for part in parts:
         part.requires_grad_()
