@@ -26,7 +26,7 @@ _READ = {
     "columns by class": "rows in each cell of each column, by class of the target",
     "condition pairs": "rows in pairs of cells that include a condition column",
     "selection of pairs": "which pairs of columns are furthest from independence",
-    "pairs by class": "rows in pairs of cells, by class of the target, each over the pair's share of the noise",
+    "pairs by class": "rows in pairs of cells, by class of the target, each pair with its multiple of the noise",
     "partitions by class": "rows in the boxes of partitions of all columns, by class of the target",
     "DP-SGD": "clipped gradients of the discriminator on sampled rows",
     "final choice": "which of the trained generators is nearest to the rows",
