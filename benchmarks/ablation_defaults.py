@@ -7,13 +7,12 @@ nothing declared. `--only` runs some parts; rows that are in results/ablation_de
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from typing import Any
 
 import ablation_patches as patches
 import numpy as np
-from common import RESULTS, isolated, records, write_table
+from common import RESULTS, records, run_once, write_table
 from tables import cases
 
 CASES = ["adult", "cardio", "stroke", "transactions 100k"]
@@ -109,15 +108,10 @@ def main() -> None:
                     if options.choices and label not in ("default", *options.choices):
                         continue
                     key = {"table": name, "epsilon": epsilon, "choice": label, "seed": seed}
-                    if any(all(row[k] == v for k, v in key.items()) for row in records(STORE)):
-                        continue
-                    found = isolated(
-                        "measure_default", name, module="ablation_defaults", epsilon=epsilon, seed=seed, **changes
-                    )
-                    line = json.dumps({**key, **{k: round(v, 5) for k, v in found.items()}})
-                    with STORE.open("a", encoding="utf-8") as file:
-                        file.write(line + "\n")
-                    print(line, flush=True)
+                    run_once(
+                        STORE, key, "measure_default", name, module="ablation_defaults", epsilon=epsilon, seed=seed,
+                        **changes,
+                    )  # fmt: skip
     report()
 
 

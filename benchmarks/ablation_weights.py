@@ -8,12 +8,11 @@ makes these fits measurements and nothing that could be published. Rows in resul
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from typing import Any
 
 import numpy as np
-from common import RESULTS, isolated, records, write_table
+from common import RESULTS, records, run_once, write_table
 from tables import cases
 
 CASES = ["adult", "cardio", "stroke", "transactions 10k", "transactions 100k"]
@@ -90,13 +89,7 @@ def main() -> None:
         for name in options.tables:
             for label in options.choices:
                 key = {"table": name, "choice": label, "seed": seed}
-                if any(all(row[k] == v for k, v in key.items()) for row in records(STORE)):
-                    continue
-                found = isolated("measure_weights", name, module="ablation_weights", seed=seed, **CHOICES[label])
-                line = json.dumps({**key, **{k: round(v, 5) for k, v in found.items()}})
-                with STORE.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
-                print(line, flush=True)
+                run_once(STORE, key, "measure_weights", name, module="ablation_weights", seed=seed, **CHOICES[label])
     report()
 
 

@@ -131,6 +131,17 @@ def records(store: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in store.read_text(encoding="utf-8").splitlines()] if store.exists() else []
 
 
+def run_once(store: Path, key: dict[str, Any], function: str, table: str, *, module: str, **parameters: Any) -> None:
+    """Run what has no line in `store` yet under this key, isolated, and keep and print its line."""
+    if any(all(row[k] == v for k, v in key.items()) for row in records(store)):
+        return
+    found = isolated(function, table, module=module, **parameters)
+    line = json.dumps({**key, **{k: round(v, 5) for k, v in found.items()}})
+    with store.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    print(line, flush=True)
+
+
 def median_rows(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the medians of several runs' figures, and the spread (max - min) of TSTR and TVD2."""
     row = {key: float(np.median([run[key] for run in runs])) for key in runs[0]}
