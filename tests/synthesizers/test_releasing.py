@@ -205,6 +205,7 @@ def test_cells_that_are_empty_everywhere_are_dropped(chain):
     layout = kept.encoder.layout
     assert kept.measurements.pairs.values.shape == (2, layout.width, layout.width)
     assert kept.measurements.class_columns.values.shape == (2, layout.width)
+    assert kept.measurements.pairs.noise == chain[0].tables.measurements.pairs.noise
     for partition, values in zip(kept.partitions.partitions, kept.partitions.values, strict=True):
         assert values.shape == (2, partition.n_boxes)
         inside = partition.intervals(layout)
