@@ -36,6 +36,8 @@ _GATES = ((0.02, 50.0), (0.05, 25.0))  # DP-SGD's share below a noise ratio, whe
 _LEAST_TRAINING = 10.0  # its share above
 _CLEAR = 1 / 40  # what discoveries strive for: noise of a count as a share of the rows
 _MOST_SHARE = 0.25  # of a discovery in a small table
+_CLEAR_LEAF = 1 / 200  # what leaves strive for likewise, and the most that all their rounds get for it
+_MOST_LEAVES = 0.1  # (benchmarks/ablation_leaves.py)
 _SMALL = 0.01  # of the budget: what one release of all columns would need to be as clear as that
 _DROWNED = 1 / 20  # tables of two columns with more noise than this share of the rows a cell are left out
 _ROWS_A_BOX = 22.0  # of a partition on average, in standard deviations of a count's noise
@@ -327,6 +329,9 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         needed = asked[label] / (_CLEAR * signal) ** 2
         if label in shares:
             shares[label] = max(shares[label], total * min(needed, most))
+    if ROUNDS[-1] in shares:
+        wanted = total * min(asked["leaves"] / (_CLEAR_LEAF * signal) ** 2, _MOST_LEAVES)
+        shares.update({label: max(shares[label], wanted / len(ROUNDS)) for label in ROUNDS})
     if training:
         shares[TRAINING] = training
         shares[CHOICE] = 1.0

@@ -171,6 +171,27 @@ def test_pairs_are_selected_where_the_budget_carries_few():
     assert counts[-1] == math.comb(19, 2)
 
 
+def test_leaves_get_more_of_a_small_table_until_their_noise_is_small():
+    """In all rounds together: noise of 1/200 of the rows, for no more than a tenth of the other shares' sum."""
+    shares, noises = {}, {}
+    for n_rows in (2000, 3000, 5000, 6000, 20_000, 400_000):
+        _, mechanisms = allot(make_request(), Budget(1.0), n_rows)
+        squares = {label: e.mu**2 for label, e in labelled(mechanisms).items() if isinstance(e, Gaussian)}
+        of_leaves = sum(squares[label] for label in ROUNDS)
+        shares[n_rows] = of_leaves / sum(squares.values())
+        noises[n_rows] = math.sqrt(3 / of_leaves) / n_rows  # of a leaf of three columns that is counted in every round
+        usual = 3.5 / 5 * squares[ONE_WAY]
+    assert of_leaves == pytest.approx(usual)
+    assert shares[20_000] == pytest.approx(shares[400_000])
+    assert noises[20_000] < 1 / 400
+    for n_rows in (2000, 3000):  # as much as may be
+        assert shares[n_rows] == pytest.approx(0.1, rel=0.05)
+        assert noises[n_rows] > 1 / 150
+    for n_rows in (5000, 6000):
+        assert shares[20_000] < shares[n_rows] < shares[3000]
+        assert noises[n_rows] == pytest.approx(1 / 200, rel=0.03)
+
+
 @pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (0.01, 5, 30)])
 def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
     asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: n_columns, INSPECTION: 3}
