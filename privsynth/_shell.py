@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import math
 import signal
@@ -29,6 +30,7 @@ from privsynth.transforms.columns import ColumnTransform, NumericColumn
 
 # typer brings its own click, or uses the one that is installed
 _UsageError: Any = typer.BadParameter.__mro__[1]
+_LATER = 0.05  # seconds
 
 
 class Stopped(Exception):
@@ -41,7 +43,7 @@ class Commands(TyperGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line and exit with its code: 0, 2 for a refusal, 130 for Ctrl-C."""
         try:
-            with _warnings_in_one_line(), _stopped_by_sigterm():
+            with _warnings_in_one_line(), _stopped_by_sigterm(), _ctrl_c_is_not_lost():
                 code = super().main(*args, **{**kwargs, "prog_name": "privsynth", "standalone_mode": False})
         except _UsageError as error:
             context = getattr(error, "ctx", None)
@@ -104,6 +106,29 @@ def _stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _ctrl_c_is_not_lost() -> Iterator[None]:
+    """Stop a little later where Ctrl-C came while an object was cleared away: from there no exception gets out.
+
+    Drawing noise makes and clears away many objects of a foreign library, so that this happens.
+    """
+    before = sys.unraisablehook
+
+    def told(lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        again = threading.Timer(_LATER, _thread.interrupt_main)  # at once, it would be raised in here, and lost again
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = told
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

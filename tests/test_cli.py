@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from privsynth import CTGAN, Budget, Ledger
+from privsynth import CTGAN, Budget, Ledger, _shell
 from privsynth.cli import app
 from privsynth.datasets import make_transactions
 
@@ -446,6 +447,42 @@ def test_ctrl_c_stops_in_one_line_and_leaves_nothing(small, tmp_path):
     assert [name for name in files(tmp_path) if not name.endswith(".lock")] == ["ledger.json"]
     (spend,) = Ledger.open(ledger).spends  # not always settled: the signal may come while it is being noted
     assert (spend.epsilon, spend.delta) == (1, 1e-5)
+
+
+@pytest.mark.parametrize(("kept", "seconds", "code"), [(True, 60, 130), (False, 1, 0)])
+def test_ctrl_c_while_an_object_is_cleared_away_is_not_lost(kept, seconds, code):
+    """It came inside OpenDP's `__del__` once, which swallows exceptions; the twin shows that it still would."""
+    program = f"""
+import contextlib, signal, sys, time
+from privsynth._shell import _ctrl_c_is_not_lost
+class Cleared:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+try:
+    with _ctrl_c_is_not_lost() if {kept} else contextlib.nullcontext():
+        Cleared()
+        end = time.monotonic() + {seconds}
+        while time.monotonic() < end:
+            pass
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert ("Exception ignored" in done.stderr) != kept
+
+
+def test_other_faults_of_clearing_away_are_shown_as_ever(capsys):
+    before = sys.unraisablehook
+    shown = []
+    sys.unraisablehook = lambda lost: shown.append(lost.exc_type)
+    try:
+        with _shell._ctrl_c_is_not_lost():
+            sys.unraisablehook(SimpleNamespace(exc_type=ZeroDivisionError))
+        assert shown == [ZeroDivisionError]
+        assert sys.unraisablehook.__name__ == "<lambda>"
+    finally:
+        sys.unraisablehook = before
 
 
 @pytest.mark.parametrize("command", [None, "demo", "fit", "sample", "evaluate", "inspect", "audit"])
