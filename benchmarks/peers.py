@@ -61,6 +61,7 @@ OPEN = {  # without privacy
     "SDV TVAE": "sdv",
     "SDV GaussianCopula": "sdv",
     "independent": None,
+    "rarest class even": None,
     "real": None,
 }
 EPSILONS = ("0.3", "1", "3", "10", "none")

@@ -31,6 +31,7 @@ from privsynth.transforms.reshape import Reshape
 SELECTION_IN_GDP = 0.9 + 0.1 * math.pi / 2
 """AIM gives a tenth of rho to its exponential mechanisms. One of bounded range eta costs eta^2/8 of rho, so that
 mu^2 = 2 rho would be eta^2/4; as Gaussian DP, which our fit adds up, it costs up to pi/2 times as much."""
+_FEW_LEVELS = 20  # numbers with more are drawn from their range
 
 
 def privsynth(frame: pd.DataFrame, job: Job) -> Fitted:
@@ -55,6 +56,31 @@ def independent(frame: pd.DataFrame, job: Job) -> Fitted:
 
 def real(frame: pd.DataFrame, job: Job) -> Fitted:
     return lambda n: frame.copy(), "the training rows themselves; distances are those of the holdout"
+
+
+def rarest_even(frame: pd.DataFrame, job: Job) -> Fitted:
+    target = frame[job["target"]]
+    rare = target == target.value_counts().idxmin()
+    rng = np.random.default_rng(job["seed"])
+
+    def sample(n: int) -> pd.DataFrame:
+        drawn = {name: _evenly(values, int(rare.sum()), rng) for name, values in frame.items()}
+        unseen = pd.DataFrame(drawn).astype(frame.dtypes.to_dict())
+        unseen[job["target"]] = target[rare].to_numpy()
+        return pd.concat([frame[~rare], unseen], ignore_index=True)
+
+    return (
+        sample,
+        "rows of the rarest class drawn evenly from ranges and levels, unseen; the others are real; no privacy",
+    )
+
+
+def _evenly(values: pd.Series, n: int, rng: np.random.Generator) -> np.ndarray:
+    levels = values.dropna().unique()
+    if len(levels) <= _FEW_LEVELS or values.dtype.kind not in "if":
+        return rng.choice(levels, size=n)
+    drawn = rng.uniform(levels.min(), levels.max(), size=n)
+    return np.rint(drawn) if values.dtype.kind == "i" else drawn
 
 
 class Codes:
@@ -129,6 +155,7 @@ ADAPTERS: dict[str, tuple[tuple[str, ...], Adapter]] = {
     "privsynth": (("privsynth",), privsynth),
     "AIM on our cells": (("privsynth",), aim_on_our_cells),
     "independent": ((), independent),
+    "rarest class even": ((), rarest_even),
     "real": ((), real),
 }
 
