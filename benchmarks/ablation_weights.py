@@ -38,7 +38,7 @@ def measure_weights(name: str, *, seed: int, rule: str = "", deviation: float = 
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    _seed_noise(seed)
+    seed_noise(seed)
     weights._DEVIATION = deviation
     if rule == "alike":
         measure.relative_noise = lambda pairs, *args, **options: np.ones(len(pairs))
@@ -61,7 +61,7 @@ def _by_cells(pairs: list[tuple[int, int]], layout: Any, *args: Any, **options: 
     return relative * np.sqrt((relative**-2).mean())
 
 
-def _seed_noise(seed: int) -> None:
+def seed_noise(seed: int) -> None:
     """Draw the k-th noise of every fit alike, in units of its scale."""
     from privsynth.privacy.noise import SecureNoise
 

@@ -472,7 +472,7 @@ except KeyboardInterrupt:
     assert ("Exception ignored" in done.stderr) != kept
 
 
-def test_other_faults_of_clearing_away_are_shown_as_ever(capsys):
+def test_other_faults_of_clearing_away_are_shown_as_ever():
     before = sys.unraisablehook
     shown = []
     sys.unraisablehook = lambda lost: shown.append(lost.exc_type)
