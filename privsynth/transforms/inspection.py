@@ -44,6 +44,7 @@ INSPECTION = "forms of values"
 _PRESENT = np.array([form not in ("missing", "blank") for form in FORMS])
 _ALL_DISTINCT = 0.9  # of the texts that are there: keys, or free text
 _LEAST_NOISES = 8  # fewer distinct texts than that many standard deviations are not told from noise
+_INFINITE = 6  # standard deviations: noise alone tells of infinite values in one of 10^9 columns
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def inspect(
         if question.about == "decimals" and found.decimals is None and frame.dtypes[name].kind == "m":
             found = replace(found, decimals=6)  # microseconds: what durations are written in
         columns[name] = found
-        if question.about == "decimals" and noisy[-1] > 4 * release.scale:
+        if question.about == "decimals" and noisy[-1] > _INFINITE * release.scale:
             infinite.append(name)
     if infinite:
         warnings.warn(f"Infinite values in {infinite} are taken as missing.", PrivsynthWarning, stacklevel=5)

@@ -128,6 +128,24 @@ def test_infinite_values_are_told_of_from_the_release():
     answered(frame[["other"]])  # and no warning
 
 
+class Shifted(NoNoise):
+    """Adds so many standard deviations to every count."""
+
+    def __init__(self, deviations):
+        self.deviations = deviations
+
+    def discrete_gaussian(self, values, *, scale):
+        return super().discrete_gaussian(values, scale=scale) + self.deviations * scale
+
+
+def test_noise_alone_tells_of_no_infinite_values():
+    """Five deviations come up in one of 3.5 million columns, which is rare enough for a warning; seven are told of."""
+    frame = pd.DataFrame({"other": np.full(N, 2.5)})
+    answered(frame, noise=lambda: Shifted(5))
+    with pytest.warns(PrivsynthWarning, match="Infinite values"):
+        answered(frame, noise=lambda: Shifted(7))
+
+
 def test_names_tell_identifiers():
     frame = pd.DataFrame({"customer_id": [1], "city-mpg": [2], "email": ["x"], "paid": [True]})
     schema = resolve_schema(None, frame)
