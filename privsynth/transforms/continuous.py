@@ -87,7 +87,7 @@ def unit_columns(frame: pd.DataFrame, schema: dict[str, Any], ranges: dict[str, 
     made: dict[str, ColumnTransform] = {}
     for name, found in ranges.items():
         seen = np.clip([found.low, found.high], found.edges[0], found.edges[-1])
-        for ends in (found.edges, seen):
+        for ends in (found.edges, np.array([found.edges[0], seen[1]]), seen):
             if name not in made and (column := unit_column(name, str(frame.dtypes[name]), ends, schema[name])):
                 made[name] = column
     return made
@@ -137,7 +137,8 @@ def leaf_columns(
         seen[name] = tuple((np.rint(ends * scale) if grid else ends).tolist())
     rounds = [label for label in ROUNDS if mechanisms.allows(label)]
     totals = {n: None if schema[n].nullable else n_rows - sum(atoms[n].values()) for n in numbers}
-    leaves, leaf_noise = grow_leaves(values, starts, seen, grids, totals, mechanisms, rounds)
+    spikes_of = {name: list(found_there) for name, found_there in atoms.items()}
+    leaves, leaf_noise = grow_leaves(values, starts, seen, grids, totals, mechanisms, rounds, spikes_of)
     least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
     for name in numbers:
         at_atoms = sum(atoms[name].values())

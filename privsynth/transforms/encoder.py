@@ -23,6 +23,7 @@ from privsynth.transforms.columns import (
 )
 from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_columns, starting_edges, unit_columns
 from privsynth.transforms.discover import FINE, discover_values
+from privsynth.transforms.ends import occupied_values
 from privsynth.transforms.inspection import INSPECTION, Question
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.stored import column_from_dict
@@ -251,7 +252,7 @@ def _count_cells(
                     noisy = np.delete(noisy, cell)
                     column = column.without(extra, fallback=int(np.argmax(noisy)))
             if column.name not in fixed:
-                column, noisy = _trim(column, noisy, 3 * release.scale + 0.5, two=column.name in told)
+                column, noisy = _trim(column, noisy, release.scale, two=column.name in told)
         kept.append(column)
         counts.append(noisy)
     if mechanisms.private and (note := _seen_little(kept, counts, fixed)):
@@ -282,17 +283,18 @@ def _nothing_known(column: ColumnTransform, noisy: FloatArray) -> tuple[ColumnTr
     return column, noisy
 
 
-def _trim(column: ColumnTransform, noisy: FloatArray, least: float, *, two: bool) -> tuple[ColumnTransform, FloatArray]:
-    """Drop outermost cells of one grid point each that noise alone could fill; with `two`, leave two at least."""
+def _trim(column: ColumnTransform, noisy: FloatArray, noise: float, *, two: bool) -> tuple[ColumnTransform, FloatArray]:
+    """Drop outermost cells of one grid point each that noise could fill; with `two`, leave two at least."""
     if not isinstance(column, NumericColumn) or column.cells.n_cells != len(column.cells.low):
         return column, noisy
     cells, k = column.cells, column.cells.n_cells
-    heavy = np.flatnonzero(noisy[:k] > least)
-    if len(heavy) == 0 or (cells.low == cells.high).any():
+    if (cells.low == cells.high).any():
         return column, noisy
-    if two and len(heavy) == 1 and k > 1:
-        heavy = np.sort(np.argsort(noisy[:k])[-2:])
-    keep = np.arange(heavy[0], heavy[-1] + 1)
+    ends = occupied_values(cells.low, noisy[:k], noise, whole=cells.decimals == 0, two=two)
+    if ends is None:
+        return column, noisy
+    first, last = ends
+    keep = np.arange(first, last + 1)
     trimmed = Cells(cells.low[keep], cells.high[keep], cells.mass[keep], np.arange(len(keep)), cells.decimals)
     null = noisy[k:]
     fallback = int(np.clip(column.fallback - keep[0], 0, len(keep) - 1))

@@ -10,20 +10,20 @@ made to agree from the top down (Hay, Rastogi, Miklau, Suciu 2010).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.transforms.cells import FloatArray, IntArray
+from privsynth.transforms.ends import CLEAR, is_clear, occupied_leaves
 from privsynth.transforms.simplex import project_to_simplex
 
 _MOST_PARTS = 8
 _NOISES_A_PART = 2.0  # standard deviations of a count's noise that a part holds on average, at least
 _LEAST_ROWS = 16.0  # a leaf of fewer is not split, whatever the noise
 _MAX_LEAVES = 512
-_CLEAR = 3.0  # standard deviations of noise that the rows beyond what was seen have to rise above
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def grow_leaves(
     totals: Mapping[str, float | None],
     mechanisms: Mechanisms,
     labels: list[str],
+    atoms: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[dict[str, Leaves], float]:
     """Count the rows in every leaf and split the heavy ones, one round a label.
 
@@ -77,14 +78,17 @@ def grow_leaves(
     edges : mapping of str to ndarray
         Public or released starting edges.
     seen : mapping of str to tuple of float
-        Between which of them there are values. Intervals beyond are dropped in the end, on either side, unless the
-        counts in them together rise above their noise.
+        Between which of them there are values; infinite where an end was declared. Intervals beyond are dropped in
+        the end, on either side, unless the counts in them together rise above their noise. So are the outermost
+        leaves between them that noise could fill (`occupied_leaves`).
     on_grid : mapping of str to bool
         Whether leaves end at whole numbers and stop splitting at width one.
     totals : mapping of str to float or None
         Released number of rows in all leaves of a column, where it is known.
     labels : list of str
         One allotted Gaussian event a round, all of the same budget.
+    atoms : mapping of str to sequence of float, optional
+        Released values, in grid units. The leaves between them stay, whatever they hold.
 
     Returns
     -------
@@ -111,6 +115,7 @@ def grow_leaves(
     grown = {}
     for name, (low, high) in seen.items():
         kept = _without_empty_ends(roots[name], low, high, scale)
+        kept = _between_ends(kept, low, high, scale, (atoms or {}).get(name, ()))
         grown[name] = Leaves(_edges_of(_leaves_of(kept)), _rows_of(kept, totals[name], scale))
     return grown, scale / math.sqrt(max(1, len(labels)))
 
@@ -151,11 +156,33 @@ def _without_empty_ends(intervals: list[_Interval], low: float, high: float, sca
 
     def is_empty(part: list[_Interval]) -> bool:
         values, variances = np.transpose([interval.estimate() for interval in part])
-        return bool(values.sum() <= _CLEAR * scale * math.sqrt(variances.sum()) + 0.5)  # .5: rounding
+        return bool(values.sum() <= CLEAR * scale * math.sqrt(variances.sum()) + 0.5)  # .5: rounding
 
     if below and (not kept or not is_empty(below)):
         kept = below + kept
     return kept + above if above and (not kept or not is_empty(above)) else kept
+
+
+def _between_ends(
+    intervals: list[_Interval], low: float, high: float, scale: float, atoms: Sequence[float]
+) -> list[_Interval]:
+    """Drop the outermost leaves that noise could fill, but none between atoms and none up to a declared end."""
+    leaves = _leaves_of(intervals)
+    counts, variances = np.transpose([leaf.estimate() for leaf in leaves])
+    noise = scale * np.sqrt(variances)
+    held = is_clear(counts, noise)
+    for atom in atoms:
+        held |= [leaf.low <= atom < leaf.high for leaf in leaves]
+    if not held.any():
+        return intervals
+    first, last = occupied_leaves(counts, noise, held, below=math.isfinite(low), above=math.isfinite(high))
+    return _cut(intervals, leaves[first].low, leaves[last].high)
+
+
+def _cut(intervals: list[_Interval], low: float, high: float) -> list[_Interval]:
+    """Return the intervals without the leaves beyond `low` and `high`; their rows are then cut to the outermost."""
+    inside = [interval for interval in intervals if interval.high > low and interval.low < high]
+    return [replace(interval, parts=_cut(interval.parts, low, high)) for interval in inside]
 
 
 def _settle(intervals: list[_Interval], total: float) -> FloatArray:

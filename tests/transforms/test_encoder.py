@@ -229,6 +229,19 @@ def test_what_lies_beyond_what_was_seen_does_not_make_columns_wider(private):
     assert low == -50  # declared: public, and so not dropped
 
 
+def test_codes_that_thin_out_go_on_to_one_and_no_further():
+    """School years 1 to 16, of 1 and 2 less than shows by itself, in a range of 0 to 31: 1 is there, and no 0 or 17.
+
+    In one of 16 columns 3 does not show either, and noise adds a code to one of 13. That more than 14 of 60 lose, or
+    more than 17 gain, has a chance of 1e-5 and less. A range that begins where counts show would lose in all.
+    """
+    shares = np.array([1, 3, 8, *[90] * 11, 30, 25])
+    values = np.repeat(np.arange(1, 17), shares * 20)
+    found = [column_of(values, mu=0.04).cells for _ in range(60)]
+    assert sum(cells.low[0] > 1 for cells in found) <= 14
+    assert sum(cells.low[0] < 1 or cells.low[-1] > 16 for cells in found) <= 17
+
+
 def test_declared_bounds_are_kept_though_nobody_is_there():
     values = draws().integers(0, 4, N)
     column = column_of(values, Continuous(0, 15))

@@ -20,11 +20,11 @@ def mechanisms_of(noise, scale, labels=FOUR):
     return mechanisms
 
 
-def grow(values, edges, *, scale, seen=(-np.inf, np.inf), noise=NoNoise, grid=True, total=None, labels=FOUR):
+def grow(values, edges, *, scale, seen=(-np.inf, np.inf), noise=NoNoise, grid=True, total=None, labels=FOUR, atoms=()):
     mechanisms = mechanisms_of(noise, scale, labels)
     leaves, spread = grow_leaves(
         {"c": np.asarray(values, dtype=float)}, {"c": np.asarray(edges, dtype=float)}, {"c": seen}, {"c": grid},
-        {"c": total}, mechanisms, labels,
+        {"c": total}, mechanisms, labels, {"c": atoms},
     )  # fmt: skip
     return leaves["c"], spread
 
@@ -116,6 +116,31 @@ def test_empty_ends_come_back_with_the_chance_of_noise():
     assert sum(found) <= 6
     kept = [0 in grow(values, [0, 64, 96, 128], scale=20, noise=SecureNoise, total=3000)[0].edges for _ in range(20)]
     assert all(kept)  # the twin: nothing is beyond what was seen, so nothing is dropped
+
+
+def ends_of(leaves):
+    return leaves.edges[0], leaves.edges[-1]
+
+
+def test_outermost_leaves_that_noise_could_fill_are_dropped():
+    """Ages 16 to 64, and two of 100: a range up to 128 was seen, in octaves. What is beyond is counted at the end."""
+    values = np.concatenate([np.tile(np.arange(16, 64), 40), [100, 100]])
+    edges = [0, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128]
+    leaves, _ = grow(values, edges, scale=20, seen=(16, 128), total=len(values))
+    assert ends_of(leaves) == (16, 64)
+    assert leaves.counts.sum() == pytest.approx(len(values))
+    assert ends_of(grow(values, edges, scale=20, seen=(16, np.inf), total=len(values))[0]) == (16, 128)  # declared
+    assert ends_of(grow(values, edges, scale=20, seen=(-np.inf, 128), total=len(values))[0]) == (0, 64)
+    assert ends_of(grow(values, edges, scale=20, seen=(16, 128), atoms=[96.0])[0]) == (16, 112)  # up to an atom
+    assert ends_of(grow(values, edges, scale=0.1, seen=(16, 128))[0])[1] > 100
+
+
+def test_leaves_within_a_whole_are_dropped_and_the_others_agree_with_it():
+    """A heavy interval whose outer parts hold nobody: the rows of the whole are those of the parts that stay."""
+    leaves, _ = grow(np.repeat(np.arange(64, 72), 200), [0, 64, 128], scale=20, seen=(64, 128))
+    assert ends_of(leaves) == (64, 72)
+    assert leaves.counts.sum() == pytest.approx(1600, rel=0.02)
+    assert (leaves.counts > 0).all()
 
 
 def bounds_of(values, *, scale, decimals=0, **how):
