@@ -11,6 +11,8 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from measures import class_tvd, detection, linear, measure, rare_recall, triple_tvd
 from peers_worker import like, plain
 
+pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon little is learned")  # of a few dozen rows of a class
+
 N = 1500
 
 

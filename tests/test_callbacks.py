@@ -15,6 +15,8 @@ from privsynth.callbacks import Callback, Checkpoint, Step, TensorBoard
 from privsynth.errors import MissingExtraError, ParameterError
 from tests.test_replay import Recorded, Recording, fit, make_frame
 
+pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon little is learned")  # of a few dozen rows of a class
+
 N_ROWS = 3000
 SMALL = {"steps": 12, "generator_dim": (8,), "embedding_dim": 4, "verbose": False, "random_state": 0, "device": "cpu"}
 

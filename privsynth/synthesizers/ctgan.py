@@ -258,7 +258,7 @@ class CTGAN(Releasing):
                     refine(trainer, partitions)
             if plan.neural and rows is not None and not monitor.stopped:
                 self._train_neural(trainer, rows.codes, plan, rows.mechanisms, rng)
-        warn_of(trainer, tables.encoder.one_way)
+        warn_of(trainer, tables)
         layout, noisy = tables.encoder.layout, tables.encoder.one_way.scale > 0
         return {
             "schema_": tables.schema, "persons_": tables.persons, "encoder_": tables.encoder, "plan_": plan,

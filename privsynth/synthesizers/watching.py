@@ -12,14 +12,15 @@ import pandas as pd
 from privsynth._checks import parameter_error
 from privsynth.callbacks import Callback
 from privsynth.errors import PrivsynthWarning
-from privsynth.privacy.mechanisms import Release
 from privsynth.synthesizers.sampling import Sampler
-from privsynth.training.alarms import alarms
+from privsynth.training.alarms import alarms, drowned
 from privsynth.training.history import Progress
 from privsynth.training.loop import Trainer
 from privsynth.training.mixture import Mixture
 from privsynth.training.monitor import Monitor
+from privsynth.training.tables import Tables
 from privsynth.transforms.encoder import TableEncoder
+from privsynth.transforms.labels import cell_labels
 from privsynth.transforms.reshape import Reshape
 
 
@@ -42,10 +43,14 @@ def monitor_of(
     return Monitor(bar, callbacks, rows)
 
 
-def warn_of(trainer: Trainer, one_way: Release) -> None:
+def warn_of(trainer: Trainer, tables: Tables) -> None:
     """Keep and show the alarms of a fit that has ended."""
-    mixture = trainer.mixture()
-    found = alarms(trainer.history, mixture.weights @ mixture.probabilities, one_way, trainer.layout)
+    mixture, encoder = trainer.mixture(), tables.encoder
+    found = alarms(trainer.history, mixture.weights @ mixture.probabilities, encoder.one_way, trainer.layout)
+    split, within = tables.measurements.split, tables.measurements.class_columns
+    if split is not None and within is not None:
+        target, rows = encoder.columns[split], trainer.critic.class_shares * tables.n_rows
+        found += drowned(target.name, cell_labels(target), rows, within.scale)
     trainer.history.alarms[:] = found
     for text in found:
         warnings.warn(text, PrivsynthWarning, stacklevel=5)

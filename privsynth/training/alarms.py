@@ -1,11 +1,14 @@
-"""What went wrong in a fit, told from releases and from the generator itself: divergence, and cells that it lost.
+"""What went wrong in a fit, told from releases and the generator itself: divergence, lost cells, drowned classes.
 
 *Divergence*: the measured loss ends far above the least it had in the same stage, or is no number.  *Mode collapse*:
-cells whose released count is far above its noise, and which the generator hardly ever makes.  Both are functions of
-releases, so a warning tells nothing of the rows that the model does not.
+cells whose released count is far above its noise, and which the generator hardly ever makes.  *Drowned classes*: all
+rows of a class are few beside the noise of each count within it.  These are functions of releases, so a warning tells
+nothing of the rows that the model does not.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,6 +23,7 @@ _SURE = 8.0  # standard deviations: noise alone gets there in none of a million 
 _LOST = 0.1  # of its released count
 _MUCH = 0.1  # of a column's rows
 _SHOWN = 5
+_DROWNED = 5.0  # standard deviations: by TSTR nothing is learned of classes of two, and something of those of six
 
 
 def alarms(history: History, marginals: FloatArray, released: Release, layout: Layout) -> list[str]:
@@ -42,6 +46,31 @@ def alarms(history: History, marginals: FloatArray, released: Release, layout: L
             f"{named}. Use critic='measured' or more steps."
         )
     return [text if text.isprintable() else ascii(text) for text in found]
+
+
+def drowned(column: str, names: Sequence[str], rows: FloatArray, noise: float) -> list[str]:
+    """Return a sentence on the classes that are too small for what was measured within them, none if there are none.
+
+    Parameters
+    ----------
+    column : str
+        The target.
+    names, rows : sequence of str and ndarray of shape (n_classes,)
+        Its classes and their numbers of rows, by releases.
+    noise : float
+        Standard deviation of the noise of one count within a class, in rows.
+    """
+    small = np.flatnonzero(rows < _DROWNED * noise)
+    if not len(small):
+        return []
+    shown = ", ".join(f"{names[i][:40]!r} (about {max(0.0, rows[i]):.0f} rows)" for i in small[:_SHOWN])
+    more = f" and {len(small) - _SHOWN} more" if len(small) > _SHOWN else ""
+    text = (
+        f"At this epsilon little is learned of what sets apart, of {column[:40]!r}, {shown}{more}: each count within a "
+        f"class has noise of about {noise:.0f} rows. Do not train or test a detector of such a class on these rows. "
+        "Raise epsilon, learn fewer columns, or gather more rows of it."
+    )
+    return [text if text.isprintable() else ascii(text)]
 
 
 def divergence(history: History) -> list[str]:

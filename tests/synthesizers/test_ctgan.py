@@ -17,6 +17,8 @@ from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from tests.synthesizers.frames import messy
 
+pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon little is learned")  # of a few dozen rows of a class
+
 FALSE_ALARM = 1e-6
 
 

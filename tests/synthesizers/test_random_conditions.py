@@ -16,6 +16,8 @@ import conditions
 import random_conditions
 from random_conditions import Case, verdict
 
+pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon little is learned")  # of a few dozen rows of a class
+
 N_CASES = 60
 QUICK = {"target": "is_fraud", "steps": 15, "verbose": False, "random_state": 0}
 

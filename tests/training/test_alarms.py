@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from privsynth.privacy.mechanisms import Release
-from privsynth.training.alarms import alarms, divergence, lost_shares
+from privsynth.training.alarms import alarms, divergence, drowned, lost_shares
 from privsynth.training.history import History
 from privsynth.transforms.layout import Layout
 
@@ -48,6 +48,17 @@ def test_lost_cells_are_told_and_rare_ones_are_not():
     assert "'a' (39% of the rows)" in text
     rare = np.array([0.6, 0.4, 0.0, 0.8, 0.2])  # ten rows at a noise of five: nobody can tell
     assert alarms(history(1.0), rare, RELEASED, LAYOUT) == []
+
+
+def test_classes_below_five_deviations_are_told():
+    rows = np.array([9000.0, 49.0, 51.0, -3.0])
+    [text] = drowned("kind", ["a", "b", "c", "d"], rows, 10.0)
+    assert "of 'kind', 'b' (about 49 rows), 'd' (about 0 rows): each count within a class has noise of about 10" in text
+    assert drowned("kind", ["a", "b"], rows[:2], 9.0) == []
+    assert drowned("kind", ["a", "b"], rows[:2], 0.0) == []  # no noise
+    [text] = drowned("a\x1b", [str(i) for i in range(9)], np.zeros(9), 1.0)
+    assert "and 4 more" in text
+    assert text.isprintable()
 
 
 def test_names_of_strangers_are_one_line():
