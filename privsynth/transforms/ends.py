@@ -58,8 +58,8 @@ def occupied_values(
 ) -> tuple[int, int] | None:
     """Return the first and the last of adjacent values between which there are rows; None where nothing shows.
 
-    As `occupied_leaves`, with one and a half standard deviations for each. Whole numbers that thin out down to 2 or 3 are taken
-    to go on to 1, for counts and codes begin there: a guess that holds of most columns, and needs no count.
+    As `occupied_leaves`, with one and a half standard deviations for each. Whole numbers that thin out down to 2 or 3
+    are taken to go on to 1, for counts and codes begin there: a guess that holds of most columns, and needs no count.
 
     Parameters
     ----------
