@@ -107,8 +107,9 @@ class CTGAN(Releasing):
     Examples
     --------
     >>> from privsynth.datasets import make_transactions
-    >>> model = CTGAN(epsilon=1.0, target="is_fraud", steps=20, random_state=0)
-    >>> table = model.fit(make_transactions(6000, random_state=0)).sample(5, conditions={"is_fraud": True})
+    >>> table = make_transactions(6000, fraud_rate=0.1, random_state=0)
+    >>> model = CTGAN(epsilon=1.0, target="is_fraud", steps=20, random_state=0).fit(table)
+    >>> table = model.sample(5, conditions={"is_fraud": True})
     >>> len(table), bool(table["is_fraud"].all()), round(model.certificate_.epsilon, 3)
     (5, True, 1.0)
     """
