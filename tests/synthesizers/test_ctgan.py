@@ -401,6 +401,16 @@ def test_critics(critic):
 BOUNDED = {"amount": Continuous(0, 5_000)}
 
 
+def test_a_fit_warns_of_a_class_that_drowns():
+    """Some 15 frauds where a count within a class has noise of about as many rows; and 1,500 of 3,000, the twin."""
+    columns = ["channel", "amount", "device_type", "is_fraud"]
+    with pytest.warns(PrivsynthWarning, match=r"little is learned of what sets apart, of 'is_fraud', 'True'"):
+        model = quick(target="is_fraud", schema=BOUNDED).fit(make_transactions(1_500, random_state=0)[columns])
+    assert any("Do not train or test a detector" in text for text in model.history_.alarms)
+    half = make_transactions(3_000, fraud_rate=0.5, random_state=0)[columns]
+    assert quick(target="is_fraud", schema=BOUNDED).fit(half).history_.alarms == []
+
+
 # --- the budget -----------------------------------------------------------------------------------------------
 
 
