@@ -20,14 +20,14 @@ from privsynth.privacy.noise import NoNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.synthesizers import ctgan
 from privsynth.training import choice, measure, partitions, plan, private, refine
-from privsynth.transforms import encoder
+from privsynth.transforms import levels
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
 
 N_ROWS = 1201
 LABELS = {
-    "size", "forms of values", "bounds", "levels and atoms", "leaves, round 1", "leaves, round 2", "leaves, round 3",
-    "leaves, round 4", "1-way counts", "columns by class", "condition pairs", "selection of pairs",
+    "size", "forms of values", "bounds", "levels and atoms", "rarer levels", "leaves, round 1", "leaves, round 2",
+    "leaves, round 3", "leaves, round 4", "1-way counts", "columns by class", "condition pairs", "selection of pairs",
     "pairs by class", "partitions by class", "final choice", "DP-SGD",
 }  # fmt: skip
 
@@ -73,6 +73,7 @@ NEIGHBOURS = {
     },
     "undeclared level": {"kind": "maybe", "age": -5},
     "first timestamp": {"when": pd.Timestamp("2023-12-31 23:59:59")},
+    "several new categories": {"city": "Atlantis", "branch": "beyond", "amount": 12345.5},
     "text after a NUL": {"city": "Ulm\0secret", "branch": "north\0secret", "fee": "12.50\0"},
 }
 
@@ -148,9 +149,12 @@ class RecordedMechanisms(Mechanisms):
         return self._record(scores, super().choose(label, scores, sensitivity=sensitivity))
 
 
-def recorded_discovery(columns, mechanisms, label, *, original=encoder.discover_values):
-    histograms = {name: dict(zip(values, map(int, counts), strict=True)) for name, (values, counts) in columns.items()}
-    output = original(columns, mechanisms, label)
+def recorded_discovery(columns, mechanisms, label, *, parts=None, original=levels.discover_values):
+    histograms = {
+        name: dict(zip(values, (int(count) / (parts or 1) for count in counts), strict=True))
+        for name, (values, counts) in columns.items()
+    }
+    output = original(columns, mechanisms, label, parts=parts)
     charge = next(c for c in mechanisms.charges if c.label == label)
     found, scale = mechanisms.recording.take(label, histograms, charge.sensitivity, output)
     mechanisms._charges[:] = [_with_n_values(c, label, found) for c in mechanisms._charges]
@@ -247,7 +251,7 @@ def _recorded_discoveries():
 
     original = plan.calibrate_noise_multiplier
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "discover_values", recorded_discovery)
+        patch.setattr(levels, "discover_values", recorded_discovery)
         patch.setattr(plan, "calibrate_noise_multiplier", calibrate)
         patch.setattr(plan, "_FEW_BOXES", 0)  # small tables have partitions too, beside a selection of pairs
         yield
@@ -295,10 +299,20 @@ def test_new_keys_are_singletons_at_most_one_a_histogram(first, tmp_path):
     """What delta_0 a histogram pays for."""
     after = Recording(model=first[0])
     fit(neighbour(make_frame(), "new category"), after, tmp_path)
-    before, now = (next(c.exact for c in r.calls if c.label == "levels and atoms") for r in (first[0], after))
-    fresh = {name: {k: n for k, n in now[name].items() if k not in before[name]} for name in now}
-    assert fresh["city"] == {"Atlantis": 1}
-    assert all(len(keys) <= 1 and set(keys.values()) <= {1} for keys in fresh.values())
+    for label in ("levels and atoms", "rarer levels"):
+        before, now = (next(c.exact for c in r.calls if c.label == label) for r in (first[0], after))
+        fresh = {name: {k: n for k, n in now[name].items() if k not in before[name]} for name in now}
+        assert fresh["city"] == {"Atlantis": 1}
+        assert all(len(keys) <= 1 and set(keys.values()) <= {1} for keys in fresh.values())
+
+
+def test_a_row_of_several_new_keys_is_shared_out_among_them(first, tmp_path):
+    """What the second look's sensitivity of one row is for; a weight of one each is the planted fault below."""
+    after = Recording(model=first[0])
+    fit(neighbour(make_frame(), "several new categories"), after, tmp_path)
+    before, now = (next(c for c in r.calls if c.label == "rarer levels") for r in (first[0], after))
+    assert (now.exact["city"]["Atlantis"], now.exact["branch"]["beyond"]) == (45 / 64, 45 / 64)
+    assert 0.99 < distance(before, now) <= before.sensitivity == 1
 
 
 def twice(function):
@@ -319,6 +333,13 @@ FAULTS = {
     ),
     "a marginal counted twice": (choice, "_marginal", twice, "both", {"final choice"}),
     "no clipping": (private, "clip_rows_", lambda clip: lambda parts, *, max_grad_norm: parts, "both", {"DP-SGD"}),
+    "a row weighs one in each column": (
+        levels,
+        "_weight",
+        lambda weight: lambda k: np.full(len(k), float(levels.PARTS)),
+        "measured",
+        {"rarer levels"},
+    ),
     "one column forgotten": (
         measure,
         "math",
@@ -340,10 +361,11 @@ FAULTS = {
 def test_planted_faults_are_caught(tmp_path, monkeypatch, fault):
     module, name, twin, critic, caught = FAULTS[fault]
     monkeypatch.setattr(module, name, twin(getattr(module, name)))
+    kind = "several new categories" if caught == {"rarer levels"} else "only member of a class"
     before = Recording()
     fit(make_frame(), before, tmp_path, critic=critic, max_grad_norm=0.1)
     after = Recording(model=before)
-    fit(neighbour(make_frame(), "only member of a class"), after, tmp_path, critic=critic, max_grad_norm=0.1)
+    fit(neighbour(make_frame(), kind), after, tmp_path, critic=critic, max_grad_norm=0.1)
     assert excesses(before, after) >= caught
 
 

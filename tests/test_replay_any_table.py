@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from privsynth.training import plan
-from privsynth.transforms import encoder
+from privsynth.transforms import levels
 from tests.test_replay import LABELS, Recorded, Recording, fit, make_frame, recorded_discovery
 
 
@@ -51,7 +51,7 @@ def another(frame):
 @pytest.fixture(autouse=True, scope="module")
 def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "discover_values", recorded_discovery)
+        patch.setattr(levels, "discover_values", recorded_discovery)
         patch.setattr(plan, "_FEW_BOXES", 4)  # partitions in small tables too
         yield
 

@@ -13,7 +13,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.unit import ONE_ROW
 from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.training import plan
-from privsynth.transforms import encoder, units
+from privsynth.transforms import levels, units
 from tests.test_replay import LABELS, ORDINARY, Recording, distance, excesses, fit, make_frame, recorded_discovery
 
 pytestmark = pytest.mark.filterwarnings("ignore::privsynth.errors.PrivsynthWarning")  # the tables are small
@@ -35,7 +35,7 @@ PERSONS = {
 @pytest.fixture(autouse=True, scope="module")
 def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "discover_values", recorded_discovery)
+        patch.setattr(levels, "discover_values", recorded_discovery)
         patch.setattr(plan, "_FEW_BOXES", 0)
         yield
 
@@ -130,11 +130,12 @@ def test_keys_of_one_person_are_as_many_as_the_threshold_is_for(first, tmp_path,
     after = Recording(model=before)
     fit_persons(neighbour(persons_frame(), kind), after, tmp_path, most)
     rows = size_of(before).sensitivity
-    old, new = (next(c.exact for c in r.calls if c.label == "levels and atoms") for r in (before, after))
-    fresh = {name: [n for key, n in new[name].items() if key not in old[name]] for name in new}
-    assert all(sum(counts) <= rows for counts in fresh.values())
-    assert sum(fresh["city"]) == rows
-    assert len(fresh["city"]) == (rows if kind.startswith("several") else 1)
+    for label in ("levels and atoms", "rarer levels"):
+        old, new = (next(c.exact for c in r.calls if c.label == label) for r in (before, after))
+        fresh = {name: [n for key, n in new[name].items() if key not in old[name]] for name in new}
+        assert all(sum(counts) <= rows for counts in fresh.values())
+        assert sum(fresh["city"]) == rows
+        assert len(fresh["city"]) == (rows if kind.startswith("several") else 1)
 
 
 def forgets(name):
@@ -165,7 +166,7 @@ def fewer_where_there_are_many(owners, most, noise, *, original=units.keep_rows)
 FAULTS = {
     "the row count forgets m": (Mechanisms, "size", forgets("size"), {"size"}),
     "counts forget m": (Mechanisms, "counts", forgets("counts"), {"bounds", "1-way counts", "pairs by class"}),
-    "discovery forgets m": (Mechanisms, "discover", forgets("discover"), {"levels and atoms"}),
+    "discovery forgets m": (Mechanisms, "discover", forgets("discover"), {"levels and atoms", "rarer levels"}),
     "choices forget m": (Mechanisms, "choose", forgets("choose"), {"selection of pairs"}),
     "no cap": (units, "keep_rows", lambda owners, most, noise: np.arange(len(owners)), {"size", "1-way counts"}),
     "a cap on all rows": (units, "keep_rows", first_rows_of_all, {"1-way counts", "pairs by class"}),
@@ -177,8 +178,9 @@ FAULTS = {
 def test_planted_faults_are_caught(tmp_path, monkeypatch, fault):
     owner, name, twin, caught = FAULTS[fault]
     monkeypatch.setattr(owner, name, twin)
+    kind = "one key that nobody else has" if "rarer levels" in caught else "fifty equal rows"
     before = Recording()
     fit_persons(persons_frame(), before, tmp_path)
     after = Recording(model=before)
-    fit_persons(neighbour(persons_frame(), "fifty equal rows"), after, tmp_path)
+    fit_persons(neighbour(persons_frame(), kind), after, tmp_path)
     assert excesses(before, after) >= caught

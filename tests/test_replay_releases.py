@@ -11,7 +11,7 @@ import pytest
 from privsynth.kinds import Categorical, Continuous, Datetime
 from privsynth.schema import Schema
 from privsynth.training import measure, plan, questions
-from privsynth.transforms import encoder
+from privsynth.transforms import levels
 from tests.test_replay import (
     NEIGHBOURS,
     Recorded,
@@ -49,7 +49,7 @@ class Party(Recorded):
 @pytest.fixture(autouse=True, scope="module")
 def _settings():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "discover_values", recorded_discovery)
+        patch.setattr(levels, "discover_values", recorded_discovery)
         patch.setattr(plan, "_FEW_BOXES", 0)
         yield
 

@@ -202,7 +202,9 @@ class Mechanisms:
             noisy[alike] = self.noise.discrete_gaussian(values[alike], scale=scale * level)
         return Release(noisy, scale)
 
-    def discover(self, label: str, counts: list[IntArray]) -> tuple[list[IntArray], list[FloatArray], float]:
+    def discover(
+        self, label: str, counts: list[IntArray], *, parts: int | None = None
+    ) -> tuple[list[IntArray], list[FloatArray], float]:
         """Release which keys of open domains occur often: the Gaussian stability histogram.
 
         Every observed key's count gets noise; keys above ``m + .5 + scale * Phi^-1(1 - delta_0)`` are released,
@@ -215,39 +217,45 @@ class Mechanisms:
         probability delta_0 at most. By the union bound none of them is but with probability
         m k delta_0 = the delta allotted to ``label + " (delta)"``.
 
+        With `parts`, a row is shared out: counts are whole numbers of parts of a row, and what one row adds to all
+        histograms together has an L2 norm of one row at most, hence the sensitivity m. A row still is in one key of
+        each histogram and adds one row at most to it, so the rest holds, with .5 parts for the rounding.
+
         Parameters
         ----------
         label : str
             What was allotted for this release.
         counts : list of ndarray of int
             One histogram an open domain: how often each observed key occurs, all >= 1.
+        parts : int, optional
+            How many parts a row has, where `counts` are of parts.
 
         Returns
         -------
         kept : list of ndarray of int
             Indices of the released keys, by histogram.
         noisy : list of ndarray of float
-            Their noisy counts.
+            Their noisy counts, in rows.
         scale : float
-            Standard deviation of the noise.
+            Standard deviation of the noise, in rows.
         """
         event = self._event(label, Gaussian)
         failure = self._event(label + " (delta)", Failure)
         rows = self.unit.rows
-        sensitivity = rows * math.sqrt(len(counts))
+        sensitivity, grid = (rows * math.sqrt(len(counts)), 1) if parts is None else (float(rows), parts)
         flat = np.concatenate(counts).astype(np.int64)
         scale = sensitivity / event.mu if self.private else 0.0
         number = len(self._charges)
-        self._charge(label, Gaussian, sensitivity=sensitivity, scale=scale, exact=flat)
+        self._charge(label, Gaussian, sensitivity=sensitivity, scale=scale, exact=flat / grid)
         self._charge(label + " (delta)", Failure, sensitivity=0.0, scale=0.0, exact=np.zeros(0))
-        self._round(scale, flat.size)
-        noisy = self.noise.discrete_gaussian(flat, scale=scale)
-        threshold = rows + 0.5 + scale * norm.isf(failure.delta / (rows * len(counts))) if self.private else 0.0
-        parts = np.split(noisy, np.cumsum([len(c) for c in counts])[:-1])
-        kept = [np.flatnonzero(part > threshold) for part in parts]
+        self._round(scale * grid, flat.size, grid=grid)
+        noisy: FloatArray = self.noise.discrete_gaussian(flat, scale=scale * grid) / grid
+        threshold = rows + 0.5 / grid + scale * norm.isf(failure.delta / (rows * len(counts))) if self.private else 0.0
+        split = np.split(noisy, np.cumsum([len(c) for c in counts])[:-1])
+        kept = [np.flatnonzero(part > threshold) for part in split]
         # the certificate shows n_values: the number of *observed* keys is an exact count of the rows
         self._charges[number] = replace(self._charges[number], n_values=sum(map(len, kept)))
-        return kept, [part[index] for part, index in zip(parts, kept, strict=True)], scale
+        return kept, [part[index] for part, index in zip(split, kept, strict=True)], scale
 
     def choose(self, label: str, scores: FloatArray, *, sensitivity: float) -> IntArray:
         """Pick the best of several by the exponential mechanism (one-shot noisy top-k).
@@ -323,11 +331,14 @@ class Mechanisms:
         if not self.noise.secure:
             self.tape.append((label, np.array(exact, dtype=np.float64)))
 
-    def _round(self, scale: float, n_values: int) -> None:
-        """Add up how far discrete noise is from Gaussian; `settle_rounding` compares it to its delta."""
+    def _round(self, scale: float, n_values: int, *, grid: int = 1) -> None:
+        """Add up how far discrete noise is from Gaussian; `settle_rounding` compares it to its delta.
+
+        `scale` is in steps of the grid, of which a row has `grid`.
+        """
         if scale > 0:
             self._rounding += discretization_tv(scale, n_values)
-            self._tails += 2 * n_values * float(norm.sf(_REACH - self.unit.rows / scale))
+            self._tails += 2 * n_values * float(norm.sf(_REACH - self.unit.rows * grid / scale))
 
     def settle_rounding(self, label: str, *, epsilon: float) -> None:
         """Charge the delta allotted for discrete noise and check that it covers what was drawn.

@@ -23,7 +23,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.training.partitions import MOST_BOXES, N_PARTITIONS, PARTITIONS
 from privsynth.transforms.discover import COARSE, FINE
-from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, ROUNDS, VALUES
+from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, RARER, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 from privsynth.transforms.units import Persons
 
@@ -31,11 +31,13 @@ TRAINING, CHOICE, ROUNDING = "DP-SGD", "final choice", "rounding of noise"
 SIZE_SHARE = 0.02
 ROUNDING_SHARE = 1e-4
 VALUES_DELTA_SHARE = 0.1
+DELTA = " (delta)"
 MARGIN = 1e-5  # left unspent, so that another accountant's rounding stays below epsilon too
 _GATES = ((0.02, 50.0), (0.05, 25.0))  # DP-SGD's share below a noise ratio, where both critics are asked for
 _LEAST_TRAINING = 10.0  # its share above
 _CLEAR = 1 / 40  # what discoveries strive for: noise of a count as a share of the rows
 _MOST_SHARE = 0.25  # of a discovery in a small table
+_SECOND_LOOK = 2 / 3  # of what the two looks at levels get together
 _CLEAR_LEAF = 1 / 200  # what leaves strive for likewise, and the most that all their rounds get for it
 _MOST_LEAVES = 0.1  # (benchmarks/ablation_leaves.py)
 _SMALL = 0.01  # of the budget: what one release of all columns would need to be as clear as that
@@ -129,7 +131,8 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     epsilon = (budget.epsilon or 1.0) * (1 - MARGIN) - first
     failures = {ROUNDING: budget.delta * ROUNDING_SHARE}
     if request.discoveries[VALUES]:
-        failures[VALUES + " (delta)"] = budget.delta * VALUES_DELTA_SHARE
+        looks = (VALUES, RARER) if request.discoveries[RARER] else (VALUES,)
+        failures.update({look + DELTA: budget.delta * VALUES_DELTA_SHARE / len(looks) for look in looks})
     mu = gdp_mu(epsilon, budget.delta - sum(failures.values()))
     rate = min(1.0, request.batch_size / n_rows)
     training_share, ratio = _gate(request, mu / unit, n_rows)
@@ -146,9 +149,10 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     _refuse_hopeless(count_noise, n_rows, request.n_columns, budget, mechanisms)
     threshold = 0.0
     if VALUES in mus:
-        n_open = request.discoveries[VALUES]
-        spread = unit * math.sqrt(n_open) / mus[VALUES]
-        threshold = 0.5 + unit + spread * float(norm.isf(failures[VALUES + " (delta)"] / (unit * n_open)))
+        last = RARER if RARER in mus else VALUES
+        n_open = request.discoveries[last]
+        spread = unit * (1.0 if last == RARER else math.sqrt(n_open)) / mus[last]
+        threshold = 0.5 + unit + spread * float(norm.isf(failures[last + DELTA] / (unit * n_open)))
     for label, delta in failures.items():
         mechanisms.allot(label, Failure(delta))
     spent_on_training = mus.pop(TRAINING, None)
@@ -329,6 +333,9 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         needed = asked[label] / (_CLEAR * signal) ** 2
         if label in shares:
             shares[label] = max(shares[label], total * min(needed, most))
+    if asked[RARER]:
+        shares[RARER] = _SECOND_LOOK * shares[VALUES]
+        shares[VALUES] -= shares[RARER]
     if ROUNDS[-1] in shares:
         wanted = total * min(asked["leaves"] / (_CLEAR_LEAF * signal) ** 2, _MOST_LEAVES)
         shares.update({label: max(shares[label], wanted / len(ROUNDS)) for label in ROUNDS})

@@ -242,7 +242,7 @@ def declared_edges(low: float, high: float, *, grid: bool) -> FloatArray:
 
 
 def discover_values(
-    columns: Mapping[str, tuple[Any, Any]], mechanisms: Mechanisms, label: str
+    columns: Mapping[str, tuple[Any, Any]], mechanisms: Mechanisms, label: str, *, parts: int | None = None
 ) -> tuple[dict[str, tuple[list[Any], FloatArray]], float]:
     """Release the frequent values of each column and their noisy counts.
 
@@ -250,6 +250,8 @@ def discover_values(
     ----------
     columns : mapping of str to (values, counts)
         Each column's distinct values and how many rows have them, private both.
+    parts : int, optional
+        Counts are in parts of a row, which is shared out among the columns (`Mechanisms.discover`).
 
     Returns
     -------
@@ -258,7 +260,7 @@ def discover_values(
     scale : float
         Standard deviation of the noise.
     """
-    kept, noisy, scale = mechanisms.discover(label, [np.asarray(counts) for _, counts in columns.values()])
+    kept, noisy, scale = mechanisms.discover(label, [np.asarray(counts) for _, counts in columns.values()], parts=parts)
     found = {}
     for (name, (values, _)), index, counts in zip(columns.items(), kept, noisy, strict=True):
         # ties by value: the order of `values` may be that of first appearance, which is the rows' own

@@ -22,16 +22,35 @@ from privsynth.transforms.columns import (
     NumericColumn,
 )
 from privsynth.transforms.continuous import BOUNDS, MAX_CELLS, ROUNDS, leaf_columns, starting_edges, unit_columns
-from privsynth.transforms.discover import FINE, discover_values
+from privsynth.transforms.discover import FINE
 from privsynth.transforms.ends import occupied_values
 from privsynth.transforms.inspection import INSPECTION, Question
 from privsynth.transforms.layout import Layout
+from privsynth.transforms.levels import (
+    FEW_COLUMNS,
+    MAX_LEVEL_CELLS,
+    RARER,
+    VALUES,
+    frequent_values,
+    has_open_shares,
+    has_rarer_levels,
+)
 from privsynth.transforms.stored import column_from_dict
-from privsynth.transforms.values import to_levels, to_steps
+from privsynth.transforms.values import to_steps
 
-VALUES, ONE_WAY = "levels and atoms", "1-way counts"
-MAX_LEVEL_CELLS = 96
-__all__ = ["BOUNDS", "MAX_CELLS", "ONE_WAY", "ROUNDS", "VALUES", "TableEncoder", "count_cells", "fit_encoder", "needs"]
+ONE_WAY = "1-way counts"
+__all__ = [
+    "BOUNDS",
+    "MAX_CELLS",
+    "ONE_WAY",
+    "RARER",
+    "ROUNDS",
+    "VALUES",
+    "TableEncoder",
+    "count_cells",
+    "fit_encoder",
+    "needs",
+]
 
 
 def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
@@ -41,15 +60,17 @@ def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
     after the row count may be planned by what was released.
 
     >>> needs(Schema({"age": Continuous(0, 120, decimals=0), "city": Categorical()}), {})
-    {'bounds': 0, 'levels and atoms': 2, 'leaves': 1, '1-way counts': 2, 'forms of values': 0}
+    {'bounds': 0, 'levels and atoms': 2, 'rarer levels': 0, 'leaves': 1, '1-way counts': 2, 'forms of values': 0}
     """
     texts = int(any(question.about == "form" for question in asked.values()))
     modelled = [c for c in schema.values() if not isinstance(c, Identifier)]
     numeric = [c for c in modelled if isinstance(c, (Continuous, Datetime))]
-    open_levels = [c for c in modelled if isinstance(c, Categorical) and _has_open_shares(c)]
+    open_levels = [c for c in modelled if isinstance(c, Categorical) and has_open_shares(c)]
+    n_open = len(open_levels) + sum(isinstance(c, Continuous) for c in numeric)
     return {
         BOUNDS: max(texts, sum(c.low is None or c.high is None for c in numeric)),
-        VALUES: len(open_levels) + sum(isinstance(c, Continuous) for c in numeric),
+        VALUES: n_open,
+        RARER: sum(map(has_rarer_levels, modelled)) if n_open >= FEW_COLUMNS else 0,
         "leaves": max(texts, len(numeric)),
         ONE_WAY: len(modelled),
         INSPECTION: sum(question.squared_sensitivity for question in asked.values()),
@@ -144,7 +165,7 @@ def fit_encoder(
     )
     units = unit_columns(frame, modelled, ranges)
     large = {n: v for n, v in numbers.items() if n not in units}
-    found, noise = _frequent_values(frame, modelled, large, mechanisms)
+    found, noise = frequent_values(frame, modelled, large, mechanisms, n_rows=n_rows)
     columns: dict[str, ColumnTransform] = {}
     for name, column in modelled.items():
         if isinstance(column, (Categorical, Boolean)):
@@ -162,31 +183,6 @@ def _is_declared(column: Any) -> bool:
     return isinstance(column, Boolean) or column.categories is not None
 
 
-def _has_open_shares(column: Categorical) -> bool:
-    """Whether it must be discovered which levels are frequent: none are declared, or too many for a cell each."""
-    return column.categories is None or len(column.categories) > MAX_LEVEL_CELLS
-
-
-def _frequent_values(
-    frame: pd.DataFrame, schema: dict[str, Any], numbers: dict[str, FloatArray], mechanisms: Mechanisms
-) -> tuple[dict[str, tuple[list[Any], FloatArray]], float]:
-    """Release the frequent levels of undeclared and of large categoricals, and the frequent numbers."""
-    asked: dict[str, tuple[Any, Any]] = {}
-    for name, column in schema.items():
-        if isinstance(column, Categorical) and _has_open_shares(column):
-            codes, levels = to_levels(frame[name])
-            counts = np.bincount(codes[codes >= 0], minlength=len(levels))
-            if column.categories is not None:
-                declared = set(column.categories)
-                inside = [i for i, level in enumerate(levels) if level in declared]
-                levels, counts = [levels[i] for i in inside], counts[inside]
-            asked[name] = (levels, counts)
-        elif isinstance(column, Continuous) and name in numbers:
-            known = numbers[name][~np.isnan(numbers[name])]
-            asked[name] = np.unique(known + 0.0, return_counts=True)
-    return discover_values(asked, mechanisms, VALUES) if asked else ({}, 0.0)
-
-
 def _discrete(
     name: str, column: Any, dtype: str, found: tuple[list[Any], FloatArray] | None, n_rows: int
 ) -> DiscreteColumn:
@@ -199,7 +195,7 @@ def _discrete(
     if OTHER in levels:  # rows that hold the token itself are told from no others
         counts = np.delete(counts, levels.index(OTHER))
         levels.remove(OTHER)
-    if declared is not None and not _has_open_shares(column):
+    if declared is not None and not has_open_shares(column):
         return DiscreteColumn(name, dtype, declared, other=False, null=null, ordered=ordered)
     if declared is None:
         names_other = dtype in NAMES_OTHER or not levels  # a number has no "__other__": the most frequent stands in

@@ -174,6 +174,42 @@ def test_singletons_are_released_with_probability_delta_0(mu, delta, n_histogram
     assert not at_most(faulty, trials * n_histograms, delta / n_histograms)
 
 
+@pytest.mark.parametrize(
+    ("mu", "delta", "n_histograms"), [(0.5, 0.1, 1), (2.0, 0.02, 1), (0.7, 0.1, 4), (1.9, 0.05, 3)]
+)
+def test_rows_that_are_shared_out_are_charged_once_and_hidden_likewise(mu, delta, n_histograms):
+    """Keys of a whole row each, which is more than a row of several keys adds; noise and charges are in rows."""
+    parts, trials = 64, 20_000 // n_histograms
+    mechanisms = allotted({"a": Gaussian(mu), "a (delta)": Failure(delta)})
+    counts = [np.full(trials, parts) for _ in range(n_histograms)]
+    kept, noisy, scale = mechanisms.discover("a", counts, parts=parts)
+    found = sum(len(part) for part in kept)
+    assert at_most(found, trials * n_histograms, delta / n_histograms)
+    assert found > 0.7 * trials * delta  # nothing is wasted, but .5 parts for rounding: five deviations
+    charge = mechanisms.charges[0]
+    assert (charge.sensitivity, charge.scale, scale) == (1.0, 1 / mu, 1 / mu)
+    assert all(((part * parts) % 1 == 0).all() for part in noisy)
+
+
+def test_shared_rows_have_the_noise_that_is_charged():
+    mu, parts = 0.2, 64
+    counts = np.arange(1, 20_001) * parts + 10**7 * parts  # all far above the threshold
+    mechanisms = allotted({"a": Gaussian(mu), "a (delta)": Failure(1e-6)})
+    (kept,), (noisy,), scale = mechanisms.discover("a", [counts], parts=parts)
+    assert kept.size == counts.size
+    errors = noisy - counts / parts
+    assert has_gaussian_noise(errors, math.hypot(scale, math.sqrt(1 / 12) / parts))
+    assert not has_gaussian_noise(errors / 2, math.hypot(scale, math.sqrt(1 / 12) / parts))
+
+
+def test_parts_of_persons_are_charged_for_all_their_rows():
+    mechanisms = Mechanisms(SecureNoise(), private=True, unit=Unit("id", 3))
+    for label, event in {"a": Gaussian(0.5), "a (delta)": Failure(1e-6)}.items():
+        mechanisms.allot(label, event)
+    mechanisms.discover("a", [np.array([64]), np.array([640_000])], parts=64)
+    assert (mechanisms.charges[0].sensitivity, mechanisms.charges[0].scale) == (3.0, 6.0)
+
+
 def test_a_threshold_that_forgets_rounding_would_be_seen():
     mu, delta, trials = 1.0, float(stats.norm.sf(0.9)), 20_000
     threshold = 1 + stats.norm.isf(delta) / mu  # 1.9: every noise above .5 is rounded up to 2

@@ -30,7 +30,7 @@ from privsynth.training.plan import (
     make_plan,
     weakness,
 )
-from privsynth.transforms.encoder import BOUNDS, ONE_WAY, ROUNDS, VALUES
+from privsynth.transforms.encoder import BOUNDS, ONE_WAY, RARER, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 
 
@@ -45,7 +45,7 @@ def labelled(mechanisms):
 
 
 def make_request(**changes):
-    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: 8, INSPECTION: 3}
+    asked = {BOUNDS: 2, VALUES: 4, RARER: 2, "leaves": 3, ONE_WAY: 8, INSPECTION: 3}
     standard = Request(
         discoveries=asked,
         n_columns=8,
@@ -65,7 +65,8 @@ def requests(draw, critics=("measured",)):
     numbers = draw(st.integers(0, n_columns))
     asked = {
         BOUNDS: draw(st.integers(0, numbers)),
-        VALUES: draw(st.integers(0, n_columns)),
+        VALUES: (values := draw(st.integers(0, n_columns))),
+        RARER: draw(st.integers(0, values)),
         "leaves": numbers,
         ONE_WAY: n_columns,
         INSPECTION: draw(st.integers(0, n_columns)),
@@ -145,19 +146,37 @@ def test_shares_of_mu_sum_to_the_whole(request, budget, n_rows):
 def test_labels_are_those_that_something_is_asked_of():
     _, mechanisms = allot(make_request(), Budget(1.0), 20_000)
     assert labelled(mechanisms).keys() == {
-        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS,
-        PARTITIONS, ROUNDING,
+        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", RARER, RARER + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS,
+        CONDITION_PAIRS, PAIRS, PARTITIONS, ROUNDING,
     }  # fmt: skip
-    declared = {BOUNDS: 0, VALUES: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
+    declared = {BOUNDS: 0, VALUES: 0, RARER: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
     _, mechanisms = allot(
         make_request(discoveries=declared, n_columns=1, split=False, n_conditions=0), Budget(1.0), 20_000
     )
     assert labelled(mechanisms).keys() == {ONE_WAY, ROUNDING}
 
 
+def one_look(request):
+    return replace(request, discoveries={**request.discoveries, RARER: 0})
+
+
 def test_delta_of_discovery_is_a_tenth():
+    """Two looks at levels share it; where there is one, it has all."""
     _, mechanisms = allot(make_request(), Budget(1.0, 1e-6), 20_000)
+    for label in (VALUES, RARER):
+        assert labelled(mechanisms)[label + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE / 2)
+    _, mechanisms = allot(one_look(make_request()), Budget(1.0, 1e-6), 20_000)
     assert labelled(mechanisms)[VALUES + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE)
+    assert not {RARER, RARER + " (delta)"} & labelled(mechanisms).keys()
+
+
+@pytest.mark.parametrize("n_rows", [300, 3000, 100_000])
+def test_two_looks_cost_what_one_did(n_rows):
+    """The second has two thirds of it."""
+    two, one = (labelled(allot(r, Budget(1.0), n_rows)[1]) for r in (small_request(), one_look(small_request())))
+    assert math.hypot(two[VALUES].mu, two[RARER].mu) == pytest.approx(one[VALUES].mu)
+    assert two[RARER].mu ** 2 == pytest.approx(2 * two[VALUES].mu ** 2)
+    assert two[ONE_WAY].mu == pytest.approx(one[ONE_WAY].mu)
 
 
 def test_pairs_are_selected_where_the_budget_carries_few():
@@ -194,7 +213,7 @@ def test_leaves_get_more_of_a_small_table_until_their_noise_is_small():
 
 @pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (0.01, 5, 30)])
 def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
-    asked = {BOUNDS: 2, VALUES: 4, "leaves": 3, ONE_WAY: n_columns, INSPECTION: 3}
+    asked = {BOUNDS: 2, VALUES: 4, RARER: 2, "leaves": 3, ONE_WAY: n_columns, INSPECTION: 3}
     request = make_request(n_columns=n_columns, discoveries=asked)
     with pytest.raises(ParameterError, match="epsilon parameter of CTGAN") as info:
         allot(request, Budget(epsilon), n_rows)
@@ -203,7 +222,7 @@ def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
 
 
 def small_request(n_columns=20):
-    asked = {BOUNDS: 10, VALUES: 12, "leaves": 10, ONE_WAY: n_columns, INSPECTION: 12}
+    asked = {BOUNDS: 10, VALUES: 12, RARER: 6, "leaves": 10, ONE_WAY: n_columns, INSPECTION: 12}
     return make_request(n_columns=n_columns, discoveries=asked)
 
 
@@ -212,7 +231,7 @@ def test_small_tables_are_planned_for_what_they_can_show():
     small, large = (labelled(allot(small_request(), Budget(1.0), n)[1]) for n in (200, 20_000))
     assert not small.keys() & {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION, PARTITIONS}
     assert {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS} <= large.keys()
-    for label, more in ((BOUNDS, 1.5), (VALUES, 1.2)):
+    for label, more in ((BOUNDS, 1.5), (VALUES, 1.2), (RARER, 1.2)):
         assert small[label].mu > more * large[label].mu
 
 
@@ -241,11 +260,15 @@ def test_the_remedy_helps():
 
 def test_level_thresholds_are_those_of_the_mechanism():
     """What is told is what the discovery does: levels of that many rows show in half of all fits."""
-    plan, mechanisms = allot(small_request(), Budget(1.0), 20_000)
-    count = round(plan.level_threshold)
-    counts = [np.array([count] * 200)] + [np.array([1])] * 11
-    kept, _, _ = mechanisms.discover(VALUES, counts)
-    assert 50 < len(kept[0]) < 150  # binomial(200, .5): outside with probability 1e-12
+    for request, label, n_columns, parts in (
+        (one_look(small_request()), VALUES, 12, None),
+        (small_request(), RARER, 6, 64),
+    ):
+        plan, mechanisms = allot(request, Budget(1.0), 20_000)
+        count = round(plan.level_threshold * (parts or 1))
+        counts = [np.array([count] * 200)] + [np.array([1])] * (n_columns - 1)
+        kept, _, _ = mechanisms.discover(label, counts, parts=parts)
+        assert 50 < len(kept[0]) < 150  # binomial(200, .5): outside with probability 1e-12
 
 
 def test_a_refused_plan_allots_nothing():
