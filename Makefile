@@ -55,6 +55,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_weights.py
 	$(BIN)/python benchmarks/ablation_leaves.py
 	$(BIN)/python benchmarks/ablation_ends.py
+	$(BIN)/python benchmarks/ablation_looks.py
 	$(BIN)/python benchmarks/ablation_defaults.py
 	$(BIN)/python benchmarks/decomposition.py
 	$(BIN)/python benchmarks/rare_class_limits.py
