@@ -165,7 +165,7 @@ def fit_encoder(
     )
     units = unit_columns(frame, modelled, ranges)
     large = {n: v for n, v in numbers.items() if n not in units}
-    found, noise = frequent_values(frame, modelled, large, mechanisms, n_rows=n_rows)
+    found, *noise = frequent_values(frame, modelled, large, mechanisms, n_rows=n_rows)
     columns: dict[str, ColumnTransform] = {}
     for name, column in modelled.items():
         if isinstance(column, (Categorical, Boolean)):

@@ -9,6 +9,7 @@ Counts that are released anew in rounds, of what is left, follow Swanberg, Desfo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ def frequent_values(
     mechanisms: Mechanisms,
     *,
     n_rows: int,
-) -> tuple[dict[str, Found], float]:
+) -> tuple[dict[str, Found], float, float]:
     """Release the frequent levels of undeclared and of large categoricals, and the frequent numbers.
 
     Parameters
@@ -68,6 +69,8 @@ def frequent_values(
         Most frequent first, with their estimated numbers of rows.
     noise : float
         Standard deviation of the noise in the counts of the first look.
+    together : float
+        What it would be, had one look had what both cost.
     """
     asked: dict[str, tuple[Any, Any]] = {}
     codes: dict[str, IntArray] = {}
@@ -79,15 +82,17 @@ def frequent_values(
             known = numbers[name][~np.isnan(numbers[name])]
             asked[name] = np.unique(known + 0.0, return_counts=True)
     if not asked:
-        return {}, 0.0
+        return {}, 0.0, 0.0
     found, noise = discover_values(asked, mechanisms, VALUES)
+    together = noise
     open_ = {name: codes[name] for name in codes if has_rarer_levels(schema[name])}
     if open_ and mechanisms.allows(RARER):
         shared = _share_out(open_, {name: asked[name][0] for name in open_}, found)
-        more, _ = discover_values(shared, mechanisms, RARER, parts=PARTS)
+        more, second = discover_values(shared, mechanisms, RARER, parts=PARTS)
+        together = noise / math.sqrt(1 + (noise / second) ** 2 / len(asked)) if noise else 0.0
         weights = _mean_weights({name: 1 - found[name][1].sum() / n_rows for name in open_})
         found = {**found, **{name: _merge(found[name], more[name], weights[name]) for name in open_}}
-    return {name: _without_missing(one) for name, one in found.items()}, noise
+    return {name: _without_missing(one) for name, one in found.items()}, noise, together
 
 
 def _keys(codes: IntArray, levels: list[Any], column: Categorical) -> tuple[list[Any], IntArray]:

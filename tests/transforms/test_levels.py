@@ -77,6 +77,16 @@ def test_the_second_look_shows_levels_that_the_first_cannot():
     assert looked(frame, mechanisms(second=False))["town"][0] == ["main"]
 
 
+def test_cells_of_numbers_are_as_small_as_one_look_with_the_whole_share_lets_them_be():
+    frame = pd.DataFrame({"town": long_tailed(150), **coins()})
+    schema = resolve_schema(None, frame)
+    for used, share in ((mechanisms(), 2), (mechanisms(second=False), 1)):  # both looks have MU
+        _, noise, together = frequent_values(frame, schema, {}, used, n_rows=N)
+        assert noise == pytest.approx(math.sqrt(8) / MU)
+        assert together == pytest.approx(noise / math.sqrt(share))
+    assert frequent_values(frame, schema, {}, mechanisms(private=False), n_rows=N)[1:] == (0.0, 0.0)
+
+
 def test_what_has_half_a_row_needs_more_of_them():
     """Rows without a name in two columns weigh .70 in each: 145 of them are as 102, below the threshold of 104."""
     weight = math.floor(PARTS / math.sqrt(2)) / PARTS
