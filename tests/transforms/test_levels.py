@@ -15,6 +15,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.privacy.unit import Unit
 from privsynth.schema import Categorical, Continuous, Schema, resolve_schema
+from privsynth.transforms import levels
 from privsynth.transforms.encoder import needs
 from privsynth.transforms.levels import (
     FEW_COLUMNS,
@@ -68,9 +69,9 @@ def test_the_second_look_shows_levels_that_the_first_cannot():
     assert threshold(8, second=True) < 150 < threshold(8, second=False)  # what is asked of the numbers here
     frame = pd.DataFrame({"town": long_tailed(150), **coins()})
     used = mechanisms()
-    levels, counts = looked(frame, used)["town"]
-    assert levels[0] == "main"
-    assert sorted(levels[1:]) == sorted({f"rare {k}" for k in range(30)})
+    names, counts = looked(frame, used)["town"]
+    assert names[0] == "main"
+    assert sorted(names[1:]) == sorted({f"rare {k}" for k in range(30)})
     assert counts.tolist() == [N - 30 * 150, *[150.0] * 30]
     charge = charge_of(used)
     assert (charge.sensitivity, charge.scale, charge.n_values) == (1.0, pytest.approx(1 / MU), 30)
@@ -101,37 +102,37 @@ def test_estimated_rows_make_up_for_weights():
     """Three long tails, independent of each other: what a row weighs follows from the released shares."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({name: rng.permutation(long_tailed(150, 60)) for name in ("town", "street", "trade")})
-    for levels, counts in looked(frame, mechanisms()).values():
-        assert levels[0] == "main"
-        assert len(levels) == 61
+    for names, counts in looked(frame, mechanisms()).values():
+        assert names[0] == "main"
+        assert len(names) == 61
         assert counts[1:] == pytest.approx(np.full(60, 150), rel=0.08)  # weights differ from level to level
         assert counts[1:].mean() == pytest.approx(150, rel=0.01)
     first = looked(frame, mechanisms(second=False))
-    assert all(len(levels) == 1 for levels, _ in first.values())
+    assert all(len(names) == 1 for names, _ in first.values())
 
 
 @st.composite
 def tables(draw):
     n_columns, n_rows = draw(st.integers(1, 5)), draw(st.integers(1, 30))
-    codes, levels, found = {}, {}, {}
+    codes, keys, found = {}, {}, {}
     for j in range(n_columns):
         n_levels = draw(st.integers(1, 6))
         codes[f"c{j}"] = np.array(draw(st.lists(st.integers(-1, n_levels - 1), min_size=n_rows, max_size=n_rows)))
-        levels[f"c{j}"] = [f"v{v}" for v in range(n_levels)] + ([("missing",)] if draw(st.booleans()) else [])
-        known = draw(st.sets(st.sampled_from(levels[f"c{j}"][:n_levels])))
+        keys[f"c{j}"] = [f"v{v}" for v in range(n_levels)] + ([("missing",)] if draw(st.booleans()) else [])
+        known = draw(st.sets(st.sampled_from(keys[f"c{j}"][:n_levels])))
         found[f"c{j}"] = (sorted(known), np.ones(len(known)))
-    return codes, levels, found
+    return codes, keys, found
 
 
-def shared_by_rows(codes, levels, found):
+def shared_by_rows(codes, keys, found):
     """The slow, obvious way: row by row. Also the largest norm of what one row adds."""
     weights = {name: {} for name in codes}
     largest = 0.0
     for i in range(len(next(iter(codes.values())))):
         mine = [
-            (name, levels[name][code[i]])
+            (name, keys[name][code[i]])
             for name, code in codes.items()
-            if code[i] >= 0 and levels[name][code[i]] not in found[name][0]
+            if code[i] >= 0 and keys[name][code[i]] not in found[name][0]
         ]
         for name, level in mine:
             weights[name][level] = weights[name].get(level, 0) + math.floor(PARTS / math.sqrt(len(mine)))
@@ -204,9 +205,9 @@ def test_a_level_of_one_row_stays_hidden_in_both_looks():
     frame = pd.DataFrame({"town": long_tailed(300), **coins()})
     frame.loc[0, "town"] = "one person"
     for _ in range(50):
-        levels = looked(frame, mechanisms(noise=SecureNoise))["town"][0]
-        assert "one person" not in levels
-        assert len(levels) == 31  # 300 rows are nine deviations above the threshold
+        names = looked(frame, mechanisms(noise=SecureNoise))["town"][0]
+        assert "one person" not in names
+        assert len(names) == 31  # 300 rows are nine deviations above the threshold
 
 
 def test_the_rows_of_a_person_raise_the_threshold():
@@ -217,8 +218,27 @@ def test_the_rows_of_a_person_raise_the_threshold():
     assert (charge_of(used).sensitivity, charge_of(used).scale) == (2.0, pytest.approx(2 / MU))
 
 
+def test_what_is_found_follows_from_releases_alone(monkeypatch):
+    """The releases of one table, played back on another with fewer rows and other values: the same is found."""
+    made = {}
+
+    def played(columns, used, label, *, original=levels.discover_values, **options):
+        output = original(columns, used, label, **options)
+        return made.setdefault(label, output)
+
+    monkeypatch.setattr(levels, "discover_values", played)
+    frame = pd.DataFrame({"town": long_tailed(150), "street": long_tailed(200), **coins(6)})
+    first = looked(frame, mechanisms())
+    other = frame.iloc[: N // 3].assign(town="elsewhere")
+    again = frequent_values(other, resolve_schema(None, frame), {}, mechanisms(), n_rows=N)[0]
+    assert made.keys() == {VALUES, RARER}
+    assert {n: (v, c.tolist()) for n, (v, c) in again.items()} == {n: (v, c.tolist()) for n, (v, c) in first.items()}
+    weighed = dict(zip(*first["street"], strict=True))["rare 0"]
+    assert weighed != dict(zip(*made[RARER][0]["street"], strict=True))["rare 0"]  # the mean weight was at work
+
+
 def test_without_privacy_everything_is_seen_at_once():
     used = mechanisms(private=False)
-    levels, counts = looked(pd.DataFrame({"town": long_tailed(3), **coins()}), used)["town"]
-    assert len(levels) == 31
+    names, counts = looked(pd.DataFrame({"town": long_tailed(3), **coins()}), used)["town"]
+    assert len(names) == 31
     assert counts.tolist() == [N - 90, *[3.0] * 30]
