@@ -1,7 +1,7 @@
 """One look at levels or two: python benchmarks/ablation_looks.py [--seeds 4] [--tables ...] [--write].
 
-Whole fits, nothing declared. Levels and atoms have the same share of the budget throughout; a part of it goes to a
-second look at what the first left without a name. The fits of a seed draw the same noise, in units of its scale, so
+Whole fits, nothing declared. Levels have the same share of the budget throughout; a part of it goes to a second look
+at what the first left without a name. The fits of a seed draw the same noise, in units of its scale, so
 these fits are measurements and nothing that could be published. Rows in results/ablation_looks.jsonl are kept.
 """
 
@@ -28,6 +28,7 @@ CHOICES: dict[str, float] = {
 CASES: dict[tuple[str, float], list[str]] = {
     ("stroke", 0.3): list(CHOICES),
     ("stroke", 1.0): list(CHOICES),
+    ("stroke", 3.0): [ONE, DEFAULT],
     ("transactions 10k", 0.3): list(CHOICES),
     ("transactions 10k", 1.0): list(CHOICES),
     ("adult", 0.3): list(CHOICES),

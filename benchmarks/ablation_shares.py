@@ -29,7 +29,14 @@ def measure_variant(table: str, *, shares: dict[str, float], **parameters: Any) 
 
     def others(request: plan.Request, training: float, *, signal: float) -> dict[str, float]:
         wanted = {LABELS[name]: share for name, share in shares.items()}
-        return {label: wanted.get(label, share) for label, share in usual(request, training, signal=signal).items()}
+        found = usual(request, training, signal=signal)
+        if plan.RARER in found and plan.VALUES in wanted:  # each column has the same share, in one look or two
+            twice, once = request.discoveries[plan.RARER], request.discoveries[plan.VALUES]
+            of_levels = wanted[plan.VALUES] * twice / (twice + once)
+            wanted[plan.RARER] = plan._SECOND_LOOK * of_levels
+            wanted[plan.LEVELS] = of_levels - wanted[plan.RARER]
+            wanted[plan.VALUES] -= of_levels
+        return {label: wanted.get(label, share) for label, share in found.items()}
 
     plan._shares = others
     return measure_fit(table, declare=False, threads=1, **parameters)

@@ -18,6 +18,7 @@ from tests.test_replay import LABELS, ORDINARY, Recording, distance, excesses, f
 
 pytestmark = pytest.mark.filterwarnings("ignore::privsynth.errors.PrivsynthWarning")  # the tables are small
 MOST = 4
+LEVELS = {"levels", "rarer levels"}
 NAN = {"amount": np.nan, "score": np.nan, "city": None, "plan": None, "when": pd.NaT, "kind": None}
 SCALED = LABELS - {"DP-SGD", "final choice"}  # what is multiplied by the rows of a person
 PERSONS = {
@@ -130,7 +131,7 @@ def test_keys_of_one_person_are_as_many_as_the_threshold_is_for(first, tmp_path,
     after = Recording(model=before)
     fit_persons(neighbour(persons_frame(), kind), after, tmp_path, most)
     rows = size_of(before).sensitivity
-    for label in ("levels and atoms", "rarer levels"):
+    for label in ("levels", "rarer levels"):
         old, new = (next(c.exact for c in r.calls if c.label == label) for r in (before, after))
         fresh = {name: [n for key, n in new[name].items() if key not in old[name]] for name in new}
         assert all(sum(counts) <= rows for counts in fresh.values())
@@ -166,7 +167,7 @@ def fewer_where_there_are_many(owners, most, noise, *, original=units.keep_rows)
 FAULTS = {
     "the row count forgets m": (Mechanisms, "size", forgets("size"), {"size"}),
     "counts forget m": (Mechanisms, "counts", forgets("counts"), {"bounds", "1-way counts", "pairs by class"}),
-    "discovery forgets m": (Mechanisms, "discover", forgets("discover"), {"levels and atoms", "rarer levels"}),
+    "discovery forgets m": (Mechanisms, "discover", forgets("discover"), {"levels and atoms", *LEVELS}),
     "choices forget m": (Mechanisms, "choose", forgets("choose"), {"selection of pairs"}),
     "no cap": (units, "keep_rows", lambda owners, most, noise: np.arange(len(owners)), {"size", "1-way counts"}),
     "a cap on all rows": (units, "keep_rows", first_rows_of_all, {"1-way counts", "pairs by class"}),
@@ -178,7 +179,7 @@ FAULTS = {
 def test_planted_faults_are_caught(tmp_path, monkeypatch, fault):
     owner, name, twin, caught = FAULTS[fault]
     monkeypatch.setattr(owner, name, twin)
-    kind = "one key that nobody else has" if "rarer levels" in caught else "fifty equal rows"
+    kind = "one key that nobody else has" if caught >= LEVELS else "fifty equal rows"
     before = Recording()
     fit_persons(persons_frame(), before, tmp_path)
     after = Recording(model=before)

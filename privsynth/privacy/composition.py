@@ -22,6 +22,8 @@ _READ = {
     "bounds": "which powers of two the values of numeric columns reach",
     "levels and atoms": "frequent levels of categories, frequent values of numbers",
     "levels and atoms (delta)": "nothing: the probability that a value of one unit alone is released after all",
+    "levels": "frequent levels of categories",
+    "levels (delta)": "nothing: the probability that a level of one unit alone is released after all",
     "rarer levels": "levels of categories without a name so far, each row shared out among those it has",
     "rarer levels (delta)": "nothing: the probability that a level of one unit alone is released after all",
     "1-way counts": "rows in each cell of each column",

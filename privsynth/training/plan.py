@@ -23,7 +23,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.training.partitions import MOST_BOXES, N_PARTITIONS, PARTITIONS
 from privsynth.transforms.discover import COARSE, FINE
-from privsynth.transforms.encoder import BOUNDS, MAX_CELLS, ONE_WAY, RARER, ROUNDS, VALUES
+from privsynth.transforms.encoder import BOUNDS, LEVELS, MAX_CELLS, ONE_WAY, RARER, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 from privsynth.transforms.units import Persons
 
@@ -37,7 +37,7 @@ _GATES = ((0.02, 50.0), (0.05, 25.0))  # DP-SGD's share below a noise ratio, whe
 _LEAST_TRAINING = 10.0  # its share above
 _CLEAR = 1 / 40  # what discoveries strive for: noise of a count as a share of the rows
 _MOST_SHARE = 0.25  # of a discovery in a small table
-_SECOND_LOOK = 2 / 3  # of what the two looks at levels get together
+_SECOND_LOOK = 2 / 3  # of what the two looks at levels get together (benchmarks/ablation_looks.py)
 _CLEAR_LEAF = 1 / 200  # what leaves strive for likewise, and the most that all their rounds get for it
 _MOST_LEAVES = 0.1  # (benchmarks/ablation_leaves.py)
 _SMALL = 0.01  # of the budget: what one release of all columns would need to be as clear as that
@@ -130,9 +130,8 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     first = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
     epsilon = (budget.epsilon or 1.0) * (1 - MARGIN) - first
     failures = {ROUNDING: budget.delta * ROUNDING_SHARE}
-    if request.discoveries[VALUES]:
-        looks = (VALUES, RARER) if request.discoveries[RARER] else (VALUES,)
-        failures.update({look + DELTA: budget.delta * VALUES_DELTA_SHARE / len(looks) for look in looks})
+    looks = [VALUES] * bool(request.discoveries[VALUES]) + [LEVELS, RARER] * bool(request.discoveries[RARER])
+    failures.update({look + DELTA: budget.delta * VALUES_DELTA_SHARE / len(looks) for look in looks})
     mu = gdp_mu(epsilon, budget.delta - sum(failures.values()))
     rate = min(1.0, request.batch_size / n_rows)
     training_share, ratio = _gate(request, mu / unit, n_rows)
@@ -148,7 +147,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     count_noise = unit * math.sqrt(request.n_columns) / mus[ONE_WAY]
     _refuse_hopeless(count_noise, n_rows, request.n_columns, budget, mechanisms)
     threshold = 0.0
-    if VALUES in mus:
+    if looks:
         last = RARER if RARER in mus else VALUES
         n_open = request.discoveries[last]
         spread = unit * (1.0 if last == RARER else math.sqrt(n_open)) / mus[last]
@@ -247,7 +246,7 @@ def weakness(plan: Plan, request: Request, budget: Budget, *, unit: int = 1) -> 
     if budget.epsilon is None or (share <= _WEAK and plan.relations):
         return ""
     facts = [f"every count gets noise of about {plan.count_noise:.0f} rows ({share:.0%} of the table)"]
-    if request.discoveries[VALUES]:
+    if request.discoveries[VALUES] + request.discoveries[RARER]:
         facts.append(f"undeclared levels show only above about {plan.level_threshold:.0f} rows")
     if not plan.relations:
         facts.append("relations between columns are not learned at all")
@@ -306,7 +305,8 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         shares[INSPECTION] = 2.0
     if asked[BOUNDS]:
         shares[BOUNDS] = 3.0
-    if asked[VALUES]:
+    n_open = asked[VALUES] + asked[RARER]
+    if n_open:
         shares[VALUES] = 5.0 if small else 15.0
     coarse = asked["leaves"] / (_CLEAR * signal) ** 2 > _MOST_SHARE
     if asked["leaves"] and coarse:
@@ -329,13 +329,21 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         ):
             shares[PARTITIONS] = _ANSWERS[PARTITIONS]
     total = sum(shares.values())
-    for label, most in ((INSPECTION, _MOST_SHARE / 2.5), (BOUNDS, _MOST_SHARE), (VALUES, _MOST_SHARE)):
-        needed = asked[label] / (_CLEAR * signal) ** 2
+    for label, most, columns in (
+        (INSPECTION, _MOST_SHARE / 2.5, asked[INSPECTION]),
+        (BOUNDS, _MOST_SHARE, asked[BOUNDS]),
+        (VALUES, _MOST_SHARE, n_open),
+    ):
+        needed = columns / (_CLEAR * signal) ** 2
         if label in shares:
             shares[label] = max(shares[label], total * min(needed, most))
-    if asked[RARER]:
-        shares[RARER] = _SECOND_LOOK * shares[VALUES]
-        shares[VALUES] -= shares[RARER]
+    if asked[RARER]:  # every column has the same share, and its looks together have that
+        of_levels = shares[VALUES] * asked[RARER] / n_open
+        shares[RARER] = _SECOND_LOOK * of_levels
+        shares[LEVELS] = of_levels - shares[RARER]
+        shares[VALUES] -= of_levels
+        if not asked[VALUES]:
+            del shares[VALUES]
     if ROUNDS[-1] in shares:
         wanted = total * min(asked["leaves"] / (_CLEAR_LEAF * signal) ** 2, _MOST_LEAVES)
         shares.update({label: max(shares[label], wanted / len(ROUNDS)) for label in ROUNDS})

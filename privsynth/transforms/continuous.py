@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -109,15 +109,11 @@ def leaf_columns(
     numbers: dict[str, FloatArray],
     ranges: dict[str, Range],
     found: dict[str, tuple[list[Any], FloatArray]],
-    noise: Sequence[float],
+    noise: float,
     mechanisms: Mechanisms,
     n_rows: int,
 ) -> dict[str, ColumnTransform]:
-    """Fit all numeric columns: atoms from `found`, leaves grown for the rest.
-
-    `noise` is that of atoms, and what it would be in one look with all that levels cost (`frequent_values`): the
-    second says how small a cell may be.
-    """
+    """Fit all numeric columns: atoms from `found`, leaves grown for the rest."""
     if not numbers:
         return {}
     values, starts, seen, grids, decimals = {}, {}, {}, {}, {}
@@ -143,14 +139,14 @@ def leaf_columns(
     totals = {n: None if schema[n].nullable else n_rows - sum(atoms[n].values()) for n in numbers}
     spikes_of = {name: list(found_there) for name, found_there in atoms.items()}
     leaves, leaf_noise = grow_leaves(values, starts, seen, grids, totals, mechanisms, rounds, spikes_of)
-    least = LEAST_NOISES * max(noise[1], leaf_noise, 0.25)
+    least = LEAST_NOISES * max(noise, leaf_noise, 0.25)
     for name in numbers:
         at_atoms = sum(atoms[name].values())
         beside = totals[name]
         if beside is None:
             constant = at_atoms >= n_rows / 3 and _may_be_noise(leaves[name], leaf_noise)
         else:
-            constant = bool(atoms[name]) and beside <= 5 * max(noise[0], 1.0)
+            constant = bool(atoms[name]) and beside <= 5 * max(noise, 1.0)
         if constant:
             leaves[name] = Leaves(leaves[name].edges, np.zeros(len(leaves[name].counts)))
         if decimals[name] is None:

@@ -28,6 +28,7 @@ from privsynth.transforms.inspection import INSPECTION, Question
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.levels import (
     FEW_COLUMNS,
+    LEVELS,
     MAX_LEVEL_CELLS,
     RARER,
     VALUES,
@@ -41,6 +42,7 @@ from privsynth.transforms.values import to_steps
 ONE_WAY = "1-way counts"
 __all__ = [
     "BOUNDS",
+    "LEVELS",
     "MAX_CELLS",
     "ONE_WAY",
     "RARER",
@@ -67,10 +69,11 @@ def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
     numeric = [c for c in modelled if isinstance(c, (Continuous, Datetime))]
     open_levels = [c for c in modelled if isinstance(c, Categorical) and has_open_shares(c)]
     n_open = len(open_levels) + sum(isinstance(c, Continuous) for c in numeric)
+    twice = sum(map(has_rarer_levels, modelled)) if n_open >= FEW_COLUMNS else 0
     return {
         BOUNDS: max(texts, sum(c.low is None or c.high is None for c in numeric)),
-        VALUES: n_open,
-        RARER: sum(map(has_rarer_levels, modelled)) if n_open >= FEW_COLUMNS else 0,
+        VALUES: max(texts, n_open - twice) if twice else n_open,
+        RARER: twice,
         "leaves": max(texts, len(numeric)),
         ONE_WAY: len(modelled),
         INSPECTION: sum(question.squared_sensitivity for question in asked.values()),
@@ -165,7 +168,7 @@ def fit_encoder(
     )
     units = unit_columns(frame, modelled, ranges)
     large = {n: v for n, v in numbers.items() if n not in units}
-    found, *noise = frequent_values(frame, modelled, large, mechanisms, n_rows=n_rows)
+    found, noise = frequent_values(frame, modelled, large, mechanisms, n_rows=n_rows)
     columns: dict[str, ColumnTransform] = {}
     for name, column in modelled.items():
         if isinstance(column, (Categorical, Boolean)):

@@ -1,7 +1,7 @@
-r"""Which values of open columns are frequent, in two looks: one at all columns, one at what it left without a name.
+r"""Which values of open columns are frequent: numbers in one look, levels in two.
 
-In the first look a row is in one key of each of m columns, so noise grows with sqrt(m). What is rare afterwards is
-rare in one column or two of a row: its other values have names by then. So in the second look a row shares itself
+In a look at m columns a row is in one key of each, so noise grows with sqrt(m). What is rare after a first look at
+levels is rare in one column or two of a row: its other values have names by then. So in the second a row shares itself
 out evenly among the k of its values that have none, with the weight 1/sqrt(k) each, an L2 norm of 1 whatever k is.
 Counts that are released anew in rounds, of what is left, follow Swanberg, Desfontaines and Haney (DP-SIPS, PoPETs
 2023).
@@ -9,7 +9,6 @@ Counts that are released anew in rounds, of what is left, follow Swanberg, Desfo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +21,10 @@ from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.discover import discover_values
 from privsynth.transforms.values import level_key, to_levels
 
-VALUES, RARER = "levels and atoms", "rarer levels"
+VALUES, LEVELS, RARER = "levels and atoms", "levels", "rarer levels"
 MAX_LEVEL_CELLS = 96
 PARTS = 64  # of a row: what weights of the second look are whole numbers of
-FEW_COLUMNS = 4  # with fewer open ones, a second look costs the first more than it gains
+FEW_COLUMNS = 4  # with fewer open ones, levels and numbers share one look: a second costs it more than it gains
 _MISSING = ("missing",)  # a key that no level can have: rows without a value are not rows without a name
 Found = tuple[list[Any], FloatArray]
 
@@ -47,7 +46,7 @@ def frequent_values(
     mechanisms: Mechanisms,
     *,
     n_rows: int,
-) -> tuple[dict[str, Found], float, float]:
+) -> tuple[dict[str, Found], float]:
     """Release the frequent levels of undeclared and of large categoricals, and the frequent numbers.
 
     Parameters
@@ -59,7 +58,7 @@ def frequent_values(
     numbers : mapping of str to ndarray of shape (n_rows,)
         Values of the numeric columns that take part; NaN is missing.
     mechanisms : Mechanisms
-        Charged for `VALUES`, and for `RARER` where that is allotted and some column has no declared levels.
+        Charged for `VALUES`, and where `RARER` is allotted for `LEVELS` and that, if there are undeclared levels.
     n_rows : int
         The released row count.
 
@@ -68,9 +67,7 @@ def frequent_values(
     found : dict of str to (list of values, ndarray of counts)
         Most frequent first, with their estimated numbers of rows.
     noise : float
-        Standard deviation of the noise in the counts of the first look.
-    together : float
-        What it would be, had one look had what both cost.
+        Standard deviation of the noise in the counts of frequent numbers.
     """
     asked: dict[str, tuple[Any, Any]] = {}
     codes: dict[str, IntArray] = {}
@@ -81,18 +78,16 @@ def frequent_values(
         elif isinstance(column, Continuous) and name in numbers:
             known = numbers[name][~np.isnan(numbers[name])]
             asked[name] = np.unique(known + 0.0, return_counts=True)
-    if not asked:
-        return {}, 0.0, 0.0
-    found, noise = discover_values(asked, mechanisms, VALUES)
-    together = noise
-    open_ = {name: codes[name] for name in codes if has_rarer_levels(schema[name])}
-    if open_ and mechanisms.allows(RARER):
-        shared = _share_out(open_, {name: asked[name][0] for name in open_}, found)
-        more, second = discover_values(shared, mechanisms, RARER, parts=PARTS)
-        together = noise / math.sqrt(1 + (noise / second) ** 2 / len(asked)) if noise else 0.0
-        weights = _mean_weights({name: 1 - found[name][1].sum() / n_rows for name in open_})
-        found = {**found, **{name: _merge(found[name], more[name], weights[name]) for name in open_}}
-    return {name: _without_missing(one) for name, one in found.items()}, noise, together
+    open_ = {name: codes[name] for name in codes if mechanisms.allows(RARER) and has_rarer_levels(schema[name])}
+    once = {name: one for name, one in asked.items() if name not in open_}
+    found, noise = discover_values(once, mechanisms, VALUES) if once else ({}, 0.0)
+    if open_:
+        first, _ = discover_values({name: asked[name] for name in open_}, mechanisms, LEVELS)
+        shared = _share_out(open_, {name: asked[name][0] for name in open_}, first)
+        more, _ = discover_values(shared, mechanisms, RARER, parts=PARTS)
+        weights = _mean_weights({name: 1 - first[name][1].sum() / n_rows for name in open_})
+        found = {**found, **{name: _merge(first[name], more[name], weights[name]) for name in open_}}
+    return {name: _without_missing(one) for name, one in found.items()}, noise
 
 
 def _keys(codes: IntArray, levels: list[Any], column: Categorical) -> tuple[list[Any], IntArray]:

@@ -30,7 +30,7 @@ from privsynth.training.plan import (
     make_plan,
     weakness,
 )
-from privsynth.transforms.encoder import BOUNDS, ONE_WAY, RARER, ROUNDS, VALUES
+from privsynth.transforms.encoder import BOUNDS, LEVELS, ONE_WAY, RARER, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 
 
@@ -66,7 +66,7 @@ def requests(draw, critics=("measured",)):
     asked = {
         BOUNDS: draw(st.integers(0, numbers)),
         VALUES: (values := draw(st.integers(0, n_columns))),
-        RARER: draw(st.integers(0, values)),
+        RARER: draw(st.integers(0, n_columns - values)),
         "leaves": numbers,
         ONE_WAY: n_columns,
         INSPECTION: draw(st.integers(0, n_columns)),
@@ -146,8 +146,8 @@ def test_shares_of_mu_sum_to_the_whole(request, budget, n_rows):
 def test_labels_are_those_that_something_is_asked_of():
     _, mechanisms = allot(make_request(), Budget(1.0), 20_000)
     assert labelled(mechanisms).keys() == {
-        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", RARER, RARER + " (delta)", *ROUNDS, ONE_WAY, CLASS_COLUMNS,
-        CONDITION_PAIRS, PAIRS, PARTITIONS, ROUNDING,
+        INSPECTION, BOUNDS, VALUES, VALUES + " (delta)", LEVELS, LEVELS + " (delta)", RARER, RARER + " (delta)",
+        *ROUNDS, ONE_WAY, CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, PARTITIONS, ROUNDING,
     }  # fmt: skip
     declared = {BOUNDS: 0, VALUES: 0, RARER: 0, "leaves": 0, ONE_WAY: 1, INSPECTION: 0}
     _, mechanisms = allot(
@@ -157,25 +157,32 @@ def test_labels_are_those_that_something_is_asked_of():
 
 
 def one_look(request):
-    return replace(request, discoveries={**request.discoveries, RARER: 0})
+    asked = request.discoveries
+    return replace(request, discoveries={**asked, VALUES: asked[VALUES] + asked[RARER], RARER: 0})
 
 
 def test_delta_of_discovery_is_a_tenth():
-    """Two looks at levels share it; where there is one, it has all."""
-    _, mechanisms = allot(make_request(), Budget(1.0, 1e-6), 20_000)
-    for label in (VALUES, RARER):
-        assert labelled(mechanisms)[label + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE / 2)
-    _, mechanisms = allot(one_look(make_request()), Budget(1.0, 1e-6), 20_000)
-    assert labelled(mechanisms)[VALUES + " (delta)"] == Failure(1e-6 * VALUES_DELTA_SHARE)
-    assert not {RARER, RARER + " (delta)"} & labelled(mechanisms).keys()
+    """All looks share it; where there is one, it has all."""
+    levels_only = replace(make_request(), discoveries={**make_request().discoveries, VALUES: 0})
+    for request, looks in (
+        (make_request(), [VALUES, LEVELS, RARER]),
+        (levels_only, [LEVELS, RARER]),
+        (one_look(make_request()), [VALUES]),
+    ):
+        _, mechanisms = allot(request, Budget(1.0, 1e-6), 20_000)
+        for label in (VALUES, LEVELS, RARER):
+            expected = Failure(1e-6 * VALUES_DELTA_SHARE / len(looks)) if label in looks else None
+            assert labelled(mechanisms).get(label + " (delta)") == expected
+            assert (label in labelled(mechanisms)) == (label in looks)
 
 
 @pytest.mark.parametrize("n_rows", [300, 3000, 100_000])
 def test_two_looks_cost_what_one_did(n_rows):
-    """The second has two thirds of it."""
+    """Each column has the same share: numbers keep their noise, and the second look has two thirds of levels'."""
     two, one = (labelled(allot(r, Budget(1.0), n_rows)[1]) for r in (small_request(), one_look(small_request())))
-    assert math.hypot(two[VALUES].mu, two[RARER].mu) == pytest.approx(one[VALUES].mu)
-    assert two[RARER].mu ** 2 == pytest.approx(2 * two[VALUES].mu ** 2)
+    assert math.hypot(two[VALUES].mu, two[LEVELS].mu, two[RARER].mu) == pytest.approx(one[VALUES].mu)
+    assert math.sqrt(6) / two[VALUES].mu == pytest.approx(math.sqrt(12) / one[VALUES].mu)  # noise of a count
+    assert two[RARER].mu ** 2 == pytest.approx(2 * two[LEVELS].mu ** 2)
     assert two[ONE_WAY].mu == pytest.approx(one[ONE_WAY].mu)
 
 
@@ -222,7 +229,7 @@ def test_too_small_a_budget_is_named(epsilon, n_rows, n_columns):
 
 
 def small_request(n_columns=20):
-    asked = {BOUNDS: 10, VALUES: 12, RARER: 6, "leaves": 10, ONE_WAY: n_columns, INSPECTION: 12}
+    asked = {BOUNDS: 10, VALUES: 6, RARER: 6, "leaves": 10, ONE_WAY: n_columns, INSPECTION: 12}
     return make_request(n_columns=n_columns, discoveries=asked)
 
 
@@ -231,7 +238,7 @@ def test_small_tables_are_planned_for_what_they_can_show():
     small, large = (labelled(allot(small_request(), Budget(1.0), n)[1]) for n in (200, 20_000))
     assert not small.keys() & {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION, PARTITIONS}
     assert {CLASS_COLUMNS, CONDITION_PAIRS, PAIRS} <= large.keys()
-    for label, more in ((BOUNDS, 1.5), (VALUES, 1.2), (RARER, 1.2)):
+    for label, more in ((BOUNDS, 1.5), (VALUES, 1.2), (LEVELS, 1.2), (RARER, 1.2)):
         assert small[label].mu > more * large[label].mu
 
 

@@ -19,6 +19,7 @@ from privsynth.transforms import levels
 from privsynth.transforms.encoder import needs
 from privsynth.transforms.levels import (
     FEW_COLUMNS,
+    LEVELS,
     MAX_LEVEL_CELLS,
     PARTS,
     RARER,
@@ -35,7 +36,7 @@ DELTA = 1e-6
 
 def mechanisms(*, private=True, noise=NoNoise, second=True, rows=1):
     found = Mechanisms(noise(), private=private, unit=Unit(None if rows == 1 else "id", rows))
-    for label in (VALUES, RARER) if second else (VALUES,):
+    for label in (VALUES, LEVELS, RARER) if second else (VALUES,):
         found.allot(label, Gaussian(MU))
         found.allot(label + " (delta)", Failure(DELTA))
     return found
@@ -78,14 +79,18 @@ def test_the_second_look_shows_levels_that_the_first_cannot():
     assert looked(frame, mechanisms(second=False))["town"][0] == ["main"]
 
 
-def test_cells_of_numbers_are_as_small_as_one_look_with_the_whole_share_lets_them_be():
-    frame = pd.DataFrame({"town": long_tailed(150), **coins()})
+def test_numbers_have_one_look_of_their_own():
+    frame = pd.DataFrame({"town": long_tailed(150), **coins(), "x": np.arange(N) % 100 / 7, "y": np.arange(N) % 3})
+    numbers = {name: frame[name].to_numpy(dtype=float) for name in ("x", "y")}
     schema = resolve_schema(None, frame)
-    for used, share in ((mechanisms(), 2), (mechanisms(second=False), 1)):  # both looks have MU
-        _, noise, together = frequent_values(frame, schema, {}, used, n_rows=N)
-        assert noise == pytest.approx(math.sqrt(8) / MU)
-        assert together == pytest.approx(noise / math.sqrt(share))
-    assert frequent_values(frame, schema, {}, mechanisms(private=False), n_rows=N)[1:] == (0.0, 0.0)
+    used = mechanisms()
+    found, noise = frequent_values(frame, schema, numbers, used, n_rows=N)
+    charges = {charge.label: charge.sensitivity for charge in used.charges if "delta" not in charge.label}
+    assert charges == {VALUES: math.sqrt(2), LEVELS: math.sqrt(8), RARER: 1.0}
+    assert noise == math.sqrt(2) / MU
+    assert (len(found["x"][0]), len(found["y"][0]), len(found["town"][0])) == (100, 3, 31)
+    used = mechanisms(second=False)
+    assert frequent_values(frame, schema, numbers, used, n_rows=N)[1] == math.sqrt(10) / MU
 
 
 def test_what_has_half_a_row_needs_more_of_them():
@@ -180,8 +185,11 @@ def test_only_levels_that_nobody_declared_are_looked_at_again():
     """Of a long list of declared levels the shares are open, but no name is to be found out; so of numbers."""
     names = ("main", *(f"rare {k}" for k in range(MAX_LEVEL_CELLS + 30)))
     frame = pd.DataFrame({"town": long_tailed(150), "village": long_tailed(150), **coins(6)})
-    found = looked(frame, mechanisms(), {"town": Categorical(names)})
-    assert [len(found[name][0]) for name in ("town", "village")] == [1, 31]
+    used = mechanisms()
+    found = looked(frame, used, {"town": Categorical(names)})
+    assert len(found["village"][0]) == 31
+    charges = {charge.label: charge.sensitivity for charge in used.charges if "delta" not in charge.label}
+    assert charges == {VALUES: 1.0, LEVELS: math.sqrt(7), RARER: 1.0}
 
 
 def test_where_all_is_declared_nothing_is_spent():
@@ -196,7 +204,8 @@ def test_few_open_columns_get_one_look():
     numbers = {"x": Continuous(), "y": Continuous(0, 1)}
     assert needs(Schema(texts), {})[RARER] == FEW_COLUMNS
     assert needs(Schema(dict(list(texts.items())[1:])), {})[RARER] == 0
-    assert needs(Schema(dict(list(texts.items())[2:]) | numbers), {})[RARER] == FEW_COLUMNS - 2
+    mixed = needs(Schema(dict(list(texts.items())[2:]) | numbers), {})
+    assert (mixed[RARER], mixed[VALUES]) == (FEW_COLUMNS - 2, 2)
     assert needs(Schema({**numbers, "z": Continuous(), "w": Continuous()}), {})[RARER] == 0
 
 
@@ -231,7 +240,7 @@ def test_what_is_found_follows_from_releases_alone(monkeypatch):
     first = looked(frame, mechanisms())
     other = frame.iloc[: N // 3].assign(town="elsewhere")
     again = frequent_values(other, resolve_schema(None, frame), {}, mechanisms(), n_rows=N)[0]
-    assert made.keys() == {VALUES, RARER}
+    assert made.keys() == {LEVELS, RARER}
     assert {n: (v, c.tolist()) for n, (v, c) in again.items()} == {n: (v, c.tolist()) for n, (v, c) in first.items()}
     weighed = dict(zip(*first["street"], strict=True))["rare 0"]
     assert weighed != dict(zip(*made[RARER][0]["street"], strict=True))["rare 0"]  # the mean weight was at work
