@@ -69,7 +69,8 @@ def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
     numeric = [c for c in modelled if isinstance(c, (Continuous, Datetime))]
     open_levels = [c for c in modelled if isinstance(c, Categorical) and has_open_shares(c)]
     n_open = len(open_levels) + sum(isinstance(c, Continuous) for c in numeric)
-    twice = sum(map(has_rarer_levels, modelled)) if n_open >= FEW_COLUMNS else 0
+    twice = sum(map(has_rarer_levels, modelled))
+    twice = twice if twice >= FEW_COLUMNS else 0
     return {
         BOUNDS: max(texts, sum(c.low is None or c.high is None for c in numeric)),
         VALUES: max(texts, n_open - twice) if twice else n_open,

@@ -199,13 +199,15 @@ def test_where_all_is_declared_nothing_is_spent():
     assert used.allows(RARER)
 
 
-def test_few_open_columns_get_one_look():
+def test_few_columns_of_levels_get_one_look():
     texts = {f"c{k}": Categorical() for k in range(FEW_COLUMNS)}
     numbers = {"x": Continuous(), "y": Continuous(0, 1)}
     assert needs(Schema(texts), {})[RARER] == FEW_COLUMNS
     assert needs(Schema(dict(list(texts.items())[1:])), {})[RARER] == 0
-    mixed = needs(Schema(dict(list(texts.items())[2:]) | numbers), {})
-    assert (mixed[RARER], mixed[VALUES]) == (FEW_COLUMNS - 2, 2)
+    mixed = needs(Schema(texts | numbers), {})
+    assert (mixed[RARER], mixed[VALUES]) == (FEW_COLUMNS, 2)
+    mixed = needs(Schema(dict(list(texts.items())[1:]) | numbers), {})
+    assert (mixed[RARER], mixed[VALUES]) == (0, FEW_COLUMNS - 1 + 2)
     assert needs(Schema({**numbers, "z": Continuous(), "w": Continuous()}), {})[RARER] == 0
 
 
