@@ -34,7 +34,6 @@ CASES: dict[tuple[str, float], list[str]] = {
     ("adult", 0.3): list(CHOICES),
     ("adult", 1.0): list(CHOICES),
     ("adult", 10.0): [ONE, DEFAULT],
-    ("transactions 100k", 1.0): [ONE, DEFAULT],
 }
 STORE = RESULTS / "ablation_looks.jsonl"
 MEASURES = ("TVD1", "TVD2", "TSTR")
