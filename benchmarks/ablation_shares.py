@@ -1,75 +1,119 @@
-"""Shares of the budget for levels and for 1-way counts: python benchmarks/ablation_shares.py [--seeds 3].
+"""Other shares of the budget: python benchmarks/ablation_shares.py [--seeds 4] [--tables ...] [--choices ...].
 
-Nothing is declared. Every share but the one named is at its default.
+Whole fits, nothing declared. One share is halved or doubled, all others keep their proportions. The fits of a seed draw
+the same noise, in units of its scale, so these fits are measurements and nothing that could be published. Rows
+in results/ablation_shares.jsonl are kept.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import warnings
 
-from common import isolated, measure_fit, median_rows, write_table
+import numpy as np
+from ablation_weights import seed_noise
+from common import RESULTS, records, run_once, write_table
+from tables import cases
 
 from privsynth.training import plan
 
-LABELS = {"levels": plan.VALUES, "one_way": plan.ONE_WAY, "bounds": plan.BOUNDS, "class_columns": plan.CLASS_COLUMNS}
-VARIANTS: list[tuple[str, dict[str, float]]] = [
-    ("levels 15, 1-way 5 (default)", {}),
-    ("levels 5, 1-way 10", {"levels": 5.0, "one_way": 10.0}),
-    ("levels 10, 1-way 10", {"levels": 10.0, "one_way": 10.0}),
-    ("levels 15, 1-way 10", {"levels": 15.0, "one_way": 10.0}),
-    ("levels 25, 1-way 5", {"levels": 25.0, "one_way": 5.0}),
-]
-CASES = [("adult", 0.3), ("adult", 1.0), ("adult", 10.0), ("cardio", 1.0)]
+DEFAULT = "default"
+LOOKS = (plan.LEVELS, plan.RARER)
+CHOICES: dict[str, dict[str, float]] = {
+    DEFAULT: {},
+    "levels twice": dict.fromkeys(LOOKS, 2.0),
+    "levels half": dict.fromkeys(LOOKS, 0.5),
+    "atoms half": {plan.VALUES: 0.5},
+    "leaves twice": dict.fromkeys(plan.ROUNDS, 2.0),
+    "leaves half": dict.fromkeys(plan.ROUNDS, 0.5),
+    "1-way counts half": {plan.ONE_WAY: 0.5},
+    "columns by class twice": {plan.CLASS_COLUMNS: 2.0},
+    "columns by class half": {plan.CLASS_COLUMNS: 0.5},
+    "partitions twice": {plan.PARTITIONS: 2.0},
+    "partitions half": {plan.PARTITIONS: 0.5},
+}
+CASES = [
+    ("adult", 1.0), ("stroke", 1.0), ("transactions 10k", 1.0), ("adult", 0.3), ("stroke", 0.3), ("stroke", 3.0),
+    ("transactions 10k", 0.3), ("transactions 10k", 3.0), ("cardio", 1.0), ("adult", 10.0), ("transactions 100k", 1.0),
+]  # fmt: skip
+STORE = RESULTS / "ablation_shares.jsonl"
+MEASURES = ("TVD1", "TVD2", "TSTR", "AP")
 
 
-def measure_variant(table: str, *, shares: dict[str, float], **parameters: Any) -> dict[str, Any]:
-    """Fit with other shares; called in a process of its own, so the patch ends with it."""
+def measure_shares(name: str, *, epsilon: float, seed: int, factors: dict[str, float]) -> dict[str, float]:
+    """Fit and score once, with noise of a public seed; in a process of its own, so the patches end with it."""
+    import torch
+
+    from privsynth import CTGAN
+    from privsynth.evaluation import marginal_tvd, train_synthetic_test_real
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    seed_noise(seed)
     usual = plan._shares
 
     def others(request: plan.Request, training: float, *, signal: float) -> dict[str, float]:
-        wanted = {LABELS[name]: share for name, share in shares.items()}
         found = usual(request, training, signal=signal)
-        if plan.RARER in found and plan.VALUES in wanted:  # each column has the same share, in one look or two
-            twice, once = request.discoveries[plan.RARER], request.discoveries[plan.VALUES]
-            of_levels = wanted[plan.VALUES] * twice / (twice + once)
-            wanted[plan.RARER] = plan._SECOND_LOOK * of_levels
-            wanted[plan.LEVELS] = of_levels - wanted[plan.RARER]
-            wanted[plan.VALUES] -= of_levels
-        return {label: wanted.get(label, share) for label, share in found.items()}
+        return {label: share * factors.get(label, 1.0) for label, share in found.items()}
 
     plan._shares = others
-    return measure_fit(table, declare=False, threads=1, **parameters)
+    train, test, target = cases(name)
+    model = CTGAN(epsilon, target=target, verbose=False, random_state=seed).fit(train)
+    synthetic = model.sample(len(train), random_state=1)
+    scores = train_synthetic_test_real(train, synthetic, target=target, holdout=test).scores
+    return {
+        "TVD1": marginal_tvd(train, synthetic).mean,
+        "TVD2": marginal_tvd(train, synthetic, order=2).mean,
+        "TSTR": scores[0].value,
+        "AP": next(score.value for score in scores if score.name == "Average precision"),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=4)
+    tables = sorted({name for name, _ in CASES})
+    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
+    parser.add_argument("--epsilons", nargs="+", type=float, default=sorted({epsilon for _, epsilon in CASES}))
+    parser.add_argument("--choices", nargs="+", choices=list(CHOICES), default=list(CHOICES))
+    parser.add_argument("--write", action="store_true", help="write the table from the rows that are there")
     options = parser.parse_args()
-    rows = []
-    for table, epsilon in CASES:
-        for label, shares in VARIANTS:
-            runs = [
-                isolated(
-                    "measure_variant",
-                    table,
-                    module="ablation_shares",
-                    shares=shares,
-                    epsilon=epsilon,
-                    random_state=seed,
-                )
-                for seed in range(options.seeds)
-            ]
-            row = median_rows(runs)
-            kept = ("TSTR", "TSTR spread", "TVD1", "TVD2", "TVD2 spread", "quality")
-            rows.append({"table": table, "epsilon": epsilon, "shares": label, **{key: row[key] for key in kept}})
-            print(rows[-1], flush=True)
-    notes = [
-        "Nothing declared, delta 1e-5, 80/20 split seed 0; target and condition: income (Adult), cardio; "
-        f"medians of {options.seeds} seeds.",
-        "Shares are of mu^2; beside them: columns by class 20, pairs by class 50, selection 6, leaves 3.5, forms 2.",
-    ]
-    write_table("ablation_shares", "What of the budget goes to levels and to 1-way counts", rows, notes)
+    for seed in range(0 if options.write else options.seeds):
+        for name, epsilon in CASES:
+            if name in options.tables and epsilon in options.epsilons:
+                for label in options.choices:
+                    key = {"table": name, "epsilon": epsilon, "choice": label, "seed": seed}
+                    settings = {"epsilon": epsilon, "seed": seed, "factors": CHOICES[label]}
+                    run_once(STORE, key, "measure_shares", name, module="ablation_shares", **settings)
+    report()
+
+
+def report() -> None:
+    """Write means, and differences from the default at the same seed."""
+    rows = records(STORE)
+    lines = []
+    for name, epsilon in CASES:
+        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
+        default = {row["seed"]: row for row in mine if row["choice"] == DEFAULT}
+        for label in CHOICES:
+            runs = {row["seed"]: row for row in mine if row["choice"] == label}
+            both = sorted(runs.keys() & default.keys())
+            if not both:
+                continue
+            line = {"table": name, "epsilon": epsilon, "choice": label, "fits": len(both)}
+            for measure in MEASURES:
+                gaps = [runs[seed][measure] - default[seed][measure] for seed in both]
+                line[measure] = f"{np.mean([runs[seed][measure] for seed in both]):.4f}"
+                if label != DEFAULT and len(both) > 1:
+                    error = np.std(gaps, ddof=1) / len(gaps) ** 0.5
+                    line[measure] = f"{np.mean(gaps):+.4f} ± {error:.4f}"
+            lines.append(line)
+    write_table(
+        "ablation_shares", "Other shares of the budget", lines,
+        ["Whole fits, nothing declared: means of the default, and of the others mean differences from it at the same "
+         "seed, with their standard errors. All have the same total epsilon.",
+         "TSTR is ROC AUC of gradient boosting on real rows, AP its average precision."],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from privsynth.privacy.noise import NoNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.synthesizers import ctgan
 from privsynth.training import choice, measure, partitions, plan, private, refine
-from privsynth.transforms import encoder, levels
+from privsynth.transforms import levels
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
 
@@ -255,7 +255,6 @@ def _recorded_discoveries():
         patch.setattr(levels, "discover_values", recorded_discovery)
         patch.setattr(plan, "calibrate_noise_multiplier", calibrate)
         patch.setattr(plan, "_FEW_BOXES", 0)  # small tables have partitions too, beside a selection of pairs
-        patch.setattr(encoder, "FEW_COLUMNS", 1)  # two columns of levels have two looks
         yield
 
 

@@ -337,13 +337,8 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         needed = columns / (_CLEAR * signal) ** 2
         if label in shares:
             shares[label] = max(shares[label], total * min(needed, most))
-    if asked[RARER]:  # every column has the same share, and its looks together have that
-        of_levels = shares[VALUES] * asked[RARER] / n_open
-        shares[RARER] = _SECOND_LOOK * of_levels
-        shares[LEVELS] = of_levels - shares[RARER]
-        shares[VALUES] -= of_levels
-        if not asked[VALUES]:
-            del shares[VALUES]
+    if asked[RARER]:
+        shares.update(_looks(shares.pop(VALUES), asked[VALUES], asked[RARER]))
     if ROUNDS[-1] in shares:
         wanted = total * min(asked["leaves"] / (_CLEAR_LEAF * signal) ** 2, _MOST_LEAVES)
         shares.update({label: max(shares[label], wanted / len(ROUNDS)) for label in ROUNDS})
@@ -352,6 +347,14 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
         shares[CHOICE] = 1.0
     if request.critic == "neural":
         shares.pop(CHOICE)
+    return shares
+
+
+def _looks(share: float, n_values: int, n_levels: int) -> dict[str, float]:
+    """Return what each look gets where levels have two: these all that discoveries have, beside what numbers have."""
+    shares = {LEVELS: (1 - _SECOND_LOOK) * share, RARER: _SECOND_LOOK * share}
+    if n_values:
+        shares[VALUES] = share * n_values / (n_values + n_levels)
     return shares
 
 

@@ -27,7 +27,6 @@ from privsynth.transforms.ends import occupied_values
 from privsynth.transforms.inspection import INSPECTION, Question
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.levels import (
-    FEW_COLUMNS,
     LEVELS,
     MAX_LEVEL_CELLS,
     RARER,
@@ -70,10 +69,9 @@ def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
     open_levels = [c for c in modelled if isinstance(c, Categorical) and has_open_shares(c)]
     n_open = len(open_levels) + sum(isinstance(c, Continuous) for c in numeric)
     twice = sum(map(has_rarer_levels, modelled))
-    twice = twice if twice >= FEW_COLUMNS else 0
     return {
         BOUNDS: max(texts, sum(c.low is None or c.high is None for c in numeric)),
-        VALUES: max(texts, n_open - twice) if twice else n_open,
+        VALUES: max(texts, n_open - twice),
         RARER: twice,
         "leaves": max(texts, len(numeric)),
         ONE_WAY: len(modelled),

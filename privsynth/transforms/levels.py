@@ -24,7 +24,6 @@ from privsynth.transforms.values import level_key, to_levels
 VALUES, LEVELS, RARER = "levels and atoms", "levels", "rarer levels"
 MAX_LEVEL_CELLS = 96
 PARTS = 64  # of a row: what weights of the second look are whole numbers of
-FEW_COLUMNS = 3  # of levels that nobody declared; with two, a second look would see hardly more than one does
 _MISSING = ("missing",)  # a key that no level can have: rows without a value are not rows without a name
 Found = tuple[list[Any], FloatArray]
 

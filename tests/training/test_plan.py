@@ -177,13 +177,13 @@ def test_delta_of_discovery_is_a_tenth():
 
 
 @pytest.mark.parametrize("n_rows", [300, 3000, 100_000])
-def test_two_looks_cost_what_one_did(n_rows):
-    """Each column has the same share: numbers keep their noise, and the second look has two thirds of levels'."""
+def test_levels_have_what_one_look_would_beside_numbers(n_rows):
+    """Relative to other tables: numbers keep their noise, and the looks at levels have a third and two of the whole."""
     two, one = (labelled(allot(r, Budget(1.0), n_rows)[1]) for r in (small_request(), one_look(small_request())))
-    assert math.hypot(two[VALUES].mu, two[LEVELS].mu, two[RARER].mu) == pytest.approx(one[VALUES].mu)
-    assert math.sqrt(6) / two[VALUES].mu == pytest.approx(math.sqrt(12) / one[VALUES].mu)  # noise of a count
-    assert two[RARER].mu ** 2 == pytest.approx(2 * two[LEVELS].mu ** 2)
-    assert two[ONE_WAY].mu == pytest.approx(one[ONE_WAY].mu)
+    looks = {label: (two[label].mu / two[ONE_WAY].mu) ** 2 for label in (VALUES, LEVELS, RARER)}
+    whole = (one[VALUES].mu / one[ONE_WAY].mu) ** 2
+    assert looks == pytest.approx({VALUES: whole / 2, LEVELS: whole / 3, RARER: 2 * whole / 3})
+    assert two[ONE_WAY].mu < one[ONE_WAY].mu  # all add up to the same
 
 
 def test_pairs_are_selected_where_the_budget_carries_few():
@@ -215,7 +215,7 @@ def test_leaves_get_more_of_a_small_table_until_their_noise_is_small():
         assert noises[n_rows] > 1 / 150
     for n_rows in (5000, 6000):
         assert shares[20_000] < shares[n_rows] < shares[3000]
-        assert noises[n_rows] == pytest.approx(1 / 200, rel=0.03)
+        assert noises[n_rows] == pytest.approx(1 / 200, rel=0.05)
 
 
 @pytest.mark.parametrize(("epsilon", "n_rows", "n_columns"), [(0.001, 1000, 8), (0.05, 50, 8), (0.01, 5, 30)])

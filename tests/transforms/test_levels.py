@@ -18,7 +18,6 @@ from privsynth.schema import Categorical, Continuous, Schema, resolve_schema
 from privsynth.transforms import levels
 from privsynth.transforms.encoder import needs
 from privsynth.transforms.levels import (
-    FEW_COLUMNS,
     LEVELS,
     MAX_LEVEL_CELLS,
     PARTS,
@@ -199,16 +198,18 @@ def test_where_all_is_declared_nothing_is_spent():
     assert used.allows(RARER)
 
 
-def test_few_columns_of_levels_get_one_look():
-    texts = {f"c{k}": Categorical() for k in range(FEW_COLUMNS)}
+def test_levels_that_nobody_declared_are_looked_for_twice():
+    texts = {f"c{k}": Categorical() for k in range(2)}
     numbers = {"x": Continuous(), "y": Continuous(0, 1)}
-    assert needs(Schema(texts), {})[RARER] == FEW_COLUMNS
-    assert needs(Schema(dict(list(texts.items())[1:])), {})[RARER] == 0
-    mixed = needs(Schema(texts | numbers), {})
-    assert (mixed[RARER], mixed[VALUES]) == (FEW_COLUMNS, 2)
-    mixed = needs(Schema(dict(list(texts.items())[1:]) | numbers), {})
-    assert (mixed[RARER], mixed[VALUES]) == (0, FEW_COLUMNS - 1 + 2)
-    assert needs(Schema({**numbers, "z": Continuous(), "w": Continuous()}), {})[RARER] == 0
+    for schema, once, twice in (
+        (texts, 0, 2),
+        (numbers, 2, 0),
+        (texts | numbers, 2, 2),
+        ({**numbers, "a": Categorical(("yes", "no"))}, 2, 0),
+        ({**numbers, "a": Categorical(tuple(map(str, range(MAX_LEVEL_CELLS + 1))))}, 3, 0),
+    ):
+        asked = needs(Schema(schema), {})
+        assert (asked[VALUES], asked[RARER]) == (once, twice)
 
 
 def test_a_level_of_one_row_stays_hidden_in_both_looks():
