@@ -48,6 +48,7 @@ _WEAK = 0.05  # above this share of the rows, the noise of a 1-way count is wort
 _FEW_ROWS = 100.0  # what a table is taken to have at least: a smaller one is learned badly rather than refused
 _ANSWERS = {ONE_WAY: 5.0, CLASS_COLUMNS: 20.0, CONDITION_PAIRS: 10.0, PAIRS: 50.0, PARTITIONS: 15.0}
 """Shares of tables that can be measured once it is settled which."""
+_FEW_IN_CLASS = 10_000.0  # rows up to which columns by class have their whole share (benchmarks/ablation_shares.py)
 _HOPELESS = 2.0  # noise of a 1-way count, in tables: nothing is learned
 
 
@@ -135,7 +136,8 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     mu = gdp_mu(epsilon, budget.delta - sum(failures.values()))
     rate = min(1.0, request.batch_size / n_rows)
     training_share, ratio = _gate(request, mu / unit, n_rows)
-    shares = _shares(request, training_share, signal=mu / unit * n_rows if mechanisms.private else math.inf)
+    signal = mu / unit * n_rows if mechanisms.private else math.inf
+    shares = _shares(request, training_share, signal=signal, n_rows=n_rows / unit)
     total = sum(shares.values())
     n_pairs, most = _pairs(request, mu / unit * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
     if most >= n_pairs:
@@ -199,8 +201,10 @@ def plan_answers(labels: Sequence[str], n_columns: int, budget: Budget, n_rows: 
     first = sum(c.event.epsilon for c in mechanisms.charges if isinstance(c.event, PureDP))
     rounding = budget.delta * ROUNDING_SHARE
     mu = gdp_mu((budget.epsilon or 1.0) * (1 - MARGIN) - first, budget.delta - rounding)
-    total = sum(_ANSWERS[label] for label in labels)
-    mus = {label: mu * math.sqrt(_ANSWERS[label] / total) for label in labels}
+    shares = {label: _ANSWERS[label] for label in labels}
+    if CLASS_COLUMNS in shares:
+        shares[CLASS_COLUMNS] = _class_columns(n_rows / mechanisms.unit.rows)
+    mus = {label: mu * math.sqrt(share / sum(shares.values())) for label, share in shares.items()}
     count_noise = mechanisms.unit.rows * math.sqrt(n_columns) / mus[ONE_WAY]
     _refuse_hopeless(count_noise, n_rows, n_columns, budget, mechanisms)
     mechanisms.allot(ROUNDING, Failure(rounding))
@@ -266,7 +270,7 @@ def weakness(plan: Plan, request: Request, budget: Budget, *, unit: int = 1) -> 
 
 def _is_enough(request: Request, signal: float) -> bool:
     """Whether a table of that `signal` (mu times rows) would be learned without a warning."""
-    shares = _shares(request, 0.0, signal=signal)
+    shares = _shares(request, 0.0, signal=signal, n_rows=1)
     noise = math.sqrt(request.n_columns * sum(shares.values()) / shares[ONE_WAY]) / signal
     relations = request.n_columns <= 1 or request.critic == "neural" or bool(_RELATIONS & shares.keys())
     return noise <= _WEAK and relations
@@ -292,11 +296,16 @@ def _gate(request: Request, mu: float, n_rows: int) -> tuple[float, float]:
     return _LEAST_TRAINING, ratio
 
 
-def _shares(request: Request, training: float, *, signal: float) -> dict[str, float]:
+def _class_columns(n_rows: float) -> float:
+    """Return the share of columns by class: the whole where a class may have few rows, down to half of it."""
+    return _ANSWERS[CLASS_COLUMNS] * min(1.0, max(0.5, _FEW_IN_CLASS / n_rows))
+
+
+def _shares(request: Request, training: float, *, signal: float, n_rows: float) -> dict[str, float]:
     """Return shares of mu^2 by label; they need not sum to anything.
 
-    `signal` is mu times the rows. Where it is small, discoveries get what they need to see anything, and tables
-    that noise would drown are left out.
+    `signal` is mu times the rows, `n_rows` the rows, both over the most of a person. Where `signal` is small,
+    discoveries get what they need to see anything, and tables that noise would drown are left out.
     """
     asked = request.discoveries
     small = request.n_columns / (_CLEAR * signal) ** 2 > _SMALL
@@ -316,7 +325,7 @@ def _shares(request: Request, training: float, *, signal: float) -> dict[str, fl
     if request.critic != "neural":
         drowned = math.sqrt(request.n_columns) / _DROWNED > signal * math.sqrt(0.5)
         if request.n_columns > 1 and request.split and not drowned:
-            shares[CLASS_COLUMNS] = _ANSWERS[CLASS_COLUMNS]
+            shares[CLASS_COLUMNS] = _class_columns(n_rows)
         if request.n_conditions and request.n_columns > 2 and not drowned:
             shares[CONDITION_PAIRS] = _ANSWERS[CONDITION_PAIRS]
         if request.n_columns > 1 + request.split and not drowned:

@@ -28,6 +28,7 @@ from privsynth.training.plan import (
     VALUES_DELTA_SHARE,
     Request,
     make_plan,
+    plan_answers,
     weakness,
 )
 from privsynth.transforms.encoder import BOUNDS, LEVELS, ONE_WAY, RARER, ROUNDS, VALUES
@@ -184,6 +185,17 @@ def test_levels_have_what_one_look_would_beside_numbers(n_rows):
     whole = (one[VALUES].mu / one[ONE_WAY].mu) ** 2
     assert looks == pytest.approx({VALUES: whole / 2, LEVELS: whole / 3, RARER: 2 * whole / 3})
     assert two[ONE_WAY].mu < one[ONE_WAY].mu  # all add up to the same
+
+
+@pytest.mark.parametrize(("n_rows", "share"), [(200, 20), (10_000, 20), (15_000, 40 / 3), (20_000, 10), (10**6, 10)])
+def test_columns_by_class_have_half_the_share_in_a_large_table(n_rows, share):
+    """Whether all is planned or only the answers."""
+    _, planned = allot(make_request(), Budget(10.0), n_rows)
+    answers = Mechanisms(SecureNoise(), private=True)
+    answers.size(n_rows, epsilon=0.02)
+    plan_answers([ONE_WAY, CLASS_COLUMNS, PAIRS], 8, Budget(10.0), n_rows, answers)
+    for events in (labelled(planned), labelled(answers)):
+        assert (events[CLASS_COLUMNS].mu / events[PAIRS].mu) ** 2 == pytest.approx(share / 50)
 
 
 def test_pairs_are_selected_where_the_budget_carries_few():
