@@ -12,7 +12,7 @@ from typing import Any
 
 import ablation_patches as patches
 import numpy as np
-from common import RESULTS, records, run_once, write_table
+from common import RESULTS, isolated, records, run_once, write_table
 from tables import cases
 
 CASES = ["adult", "cardio", "stroke", "transactions 100k"]
@@ -92,6 +92,39 @@ def measure_default(name: str, *, epsilon: float, seed: int, **changes: Any) -> 
     }
 
 
+def rows_of(changes: dict[str, Any]) -> dict[str, float]:
+    """Fit 3,000 transactions with noise of a public seed; return sums that another fit hardly has."""
+    from ablation_weights import seed_noise
+
+    from privsynth import CTGAN
+    from privsynth.datasets import make_transactions
+
+    warnings.simplefilter("ignore")
+    seed_noise(0)
+    if patch := changes.pop("patch", None):
+        value = changes.pop("value", None)
+        getattr(patches, patch)(*([] if value is None else [value]))
+    changes = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
+    if latents := changes.pop("latents", None):
+        changes["embedding_dim"] = latents
+    model = CTGAN(3.0, target="is_fraud", verbose=False, random_state=0, **changes)
+    rows = model.fit(make_transactions(3000, random_state=0)).sample(1000, random_state=0)
+    return {name: float(values.sum()) for name, values in rows.select_dtypes("number").items()}
+
+
+def check(parts: list[str]) -> list[str]:
+    """Return the choices that change nothing: a switch that has come loose measures the default again."""
+    idle = []
+    for part in parts:
+        before = isolated("rows_of", {"critic": "both"} if part == "two critics" else {}, module="ablation_defaults")
+        for label, changes in PARTS[part].items():
+            if changes != {"critic": "both"}:
+                same = isolated("rows_of", changes, module="ablation_defaults") == before
+                print(f"{label}: {'NOTHING CHANGES' if same else 'acts'}", flush=True)
+                idle += [label] * same
+    return idle
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=2)
@@ -99,7 +132,10 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--choices", nargs="+", default=[], help="names of those to run beside the default; or all")
     parser.add_argument("--write", action="store_true", help="write the table from the rows that are there")
+    parser.add_argument("--check", action="store_true", help="see, on a small table, that every choice changes a fit")
     options = parser.parse_args()
+    if options.check:
+        raise SystemExit(f"Choices that change nothing: {idle}" if (idle := check(options.only)) else 0)
     for seed in () if options.write else range(options.seeds):
         for name in options.tables:
             for part in options.only:

@@ -150,7 +150,7 @@ def components(number: int) -> None:
 
 
 def rate(factor: float) -> None:
-    loop.Settings.__init__.__defaults__ = (loop.LEARNING_RATE * factor, 2e-4)
+    ctgan.LEARNING_RATE = loop.LEARNING_RATE * factor
 
 
 def near(limit: float) -> None:
