@@ -61,7 +61,7 @@ def needs(schema: Schema, asked: Mapping[str, Question]) -> dict[str, int]:
     after the row count may be planned by what was released.
 
     >>> needs(Schema({"age": Continuous(0, 120, decimals=0), "city": Categorical()}), {})
-    {'bounds': 0, 'levels and atoms': 2, 'rarer levels': 0, 'leaves': 1, '1-way counts': 2, 'forms of values': 0}
+    {'bounds': 0, 'levels and atoms': 1, 'rarer levels': 1, 'leaves': 1, '1-way counts': 2, 'forms of values': 0}
     """
     texts = int(any(question.about == "form" for question in asked.values()))
     modelled = [c for c in schema.values() if not isinstance(c, Identifier)]
