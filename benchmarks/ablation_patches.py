@@ -121,7 +121,7 @@ def whole_pairs() -> None:
 def few_pairs() -> None:
     """Only as many pairs are measured as there are columns, chosen privately."""
 
-    def pairs(request: Any, mu: float, n_rows: int) -> tuple[int, int]:
+    def pairs(request: Any, signal: float) -> tuple[int, int]:
         columns = request.n_columns - request.split
         n_pairs = columns * (columns - 1) // 2
         return n_pairs, min(n_pairs, columns)

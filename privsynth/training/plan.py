@@ -49,6 +49,7 @@ _FEW_ROWS = 100.0  # what a table is taken to have at least: a smaller one is le
 _ANSWERS = {ONE_WAY: 5.0, CLASS_COLUMNS: 20.0, CONDITION_PAIRS: 10.0, PAIRS: 50.0, PARTITIONS: 15.0}
 """Shares of tables that can be measured once it is settled which."""
 _FEW_IN_CLASS = 10_000.0  # rows up to which columns by class have their whole share (benchmarks/ablation_shares.py)
+_MOST_PAIRS = 0.75  # of all: a choice that would leave out fewer is not worth its price
 _HOPELESS = 2.0  # noise of a 1-way count, in tables: nothing is learned
 
 
@@ -139,7 +140,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     signal = mu / unit * n_rows if mechanisms.private else math.inf
     shares = _shares(request, training_share, signal=signal, n_rows=n_rows / unit)
     total = sum(shares.values())
-    n_pairs, most = _pairs(request, mu / unit * math.sqrt(shares.get(PAIRS, 0.0) / total), n_rows)
+    n_pairs, most = _pairs(request, signal * math.sqrt(shares[PAIRS] / total) if PAIRS in shares else 0.0)
     if most >= n_pairs:
         total -= shares.pop(SELECTION, 0.0)
     mus = {label: mu * math.sqrt(share / total) for label, share in shares.items()}
@@ -373,9 +374,13 @@ def _n_boxes(signal: float, n_rows: int) -> int:
     return int(max(2, min(MOST_BOXES, carried)))
 
 
-def _pairs(request: Request, mu: float, n_rows: int) -> tuple[int, int]:
-    """Return how many pairs there are and how many the budget carries: noise <= 1% of the rows a cell."""
+def _pairs(request: Request, signal: float) -> tuple[int, int]:
+    """Return how many pairs there are and how many are measured, where `signal` is their mu times the rows.
+
+    As many as the budget carries with noise of 1% of the rows a cell at most, or all, where a choice would leave out
+    few: it has a price too.
+    """
     columns = request.n_columns - request.split
     n_pairs = columns * (columns - 1) // 2
-    carried = int((mu * n_rows / 100) ** 2)
-    return n_pairs, min(n_pairs, max(columns, carried))
+    carried = max(columns, (signal / 100) ** 2)
+    return n_pairs, n_pairs if carried >= _MOST_PAIRS * n_pairs else int(carried)

@@ -209,6 +209,25 @@ def test_pairs_are_selected_where_the_budget_carries_few():
     assert counts[-1] == math.comb(19, 2)
 
 
+def test_a_choice_of_nearly_all_pairs_is_not_paid_for():
+    """Of 171 pairs a choice leaves out a quarter at least; 128 are three quarters."""
+    chosen = []
+    for n_rows in range(3000, 20_000, 250):
+        _, mechanisms = allot(make_request(n_columns=20), Budget(1.0), n_rows)
+        event = labelled(mechanisms).get(SELECTION)
+        chosen.append(171 if event is None else event.count)
+    assert chosen == sorted(chosen)
+    assert 110 < max(n for n in chosen if n < 171) <= 128
+    assert chosen[-1] == 171
+
+
+@pytest.mark.parametrize("n_rows", [50, 300, 3000])
+def test_without_privacy_all_pairs_are_measured(n_rows):
+    _, mechanisms = allot(make_request(n_columns=20), Budget(None), n_rows, private=False)
+    assert PAIRS in labelled(mechanisms)
+    assert SELECTION not in labelled(mechanisms)
+
+
 def test_leaves_get_more_of_a_small_table_until_their_noise_is_small():
     """In all rounds together: noise of 1/200 of the rows, for no more than a tenth of the other shares' sum."""
     shares, noises = {}, {}
