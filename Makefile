@@ -66,6 +66,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/interpolation.py
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/class_sizes.py
 	$(BIN)/python benchmarks/stroke.py
 	$(BIN)/python benchmarks/evaluate.py
 	$(BIN)/python benchmarks/high_cardinality.py

@@ -65,12 +65,14 @@ def measure_default(name: str, *, epsilon: float, seed: int, **changes: Any) -> 
     import time
 
     import torch
+    from ablation_weights import seed_noise
 
     from privsynth import CTGAN
     from privsynth.evaluation import marginal_tvd, train_synthetic_test_real
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    seed_noise(seed)
     if patch := changes.pop("patch", None):
         value = changes.pop("value", None)
         getattr(patches, patch)(*([] if value is None else [value]))

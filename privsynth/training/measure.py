@@ -64,6 +64,18 @@ class PairTable:
         relative = np.ones(len(self.pairs)) if self.relative is None else self.relative
         return dict(zip(self.pairs, relative.tolist(), strict=True))
 
+    def sizes(self, layout: Layout) -> FloatArray:
+        """Return what each pair says of the rows of each class, shape (n_pairs, n_classes)."""
+        spans = [(layout.spans[i].slice, layout.spans[j].slice) for i, j in self.pairs]
+        return np.array([self.values[:, a, b].sum(axis=(1, 2), dtype=np.float64) for a, b in spans])
+
+    def size_variances(self, layout: Layout) -> FloatArray:
+        """Return the variances of `sizes`: that of a count times how many are added up."""
+        number = np.tile(np.arange(layout.width), (len(self.values), 1)) if self.groups is None else self.groups
+        ends = [(span.start, span.stop - 1) for span in layout.spans]
+        n_groups = [number[:, last] - number[:, first] + 1 for first, last in ends]
+        return np.array([n_groups[i] * n_groups[j] * (r * self.scale) ** 2 for (i, j), r in self.noise.items()])
+
 
 @dataclass(frozen=True, eq=False)
 class Measurements:

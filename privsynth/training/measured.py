@@ -119,19 +119,23 @@ class MeasuredCritic:
 
 
 def _class_shares(measurements: Measurements, layout: Layout) -> FloatArray:
-    """Return the share of each class, from its released 1-way counts and from every column by class.
+    """Return the share of each class, from every table that is split by it.
 
-    A column's cells in a class add up to its rows, so each column counts the classes once more, the narrow ones well:
-    all are weighted by their inverse variances.
+    A column's cells in a class add up to its rows, and so do those of a pair: each table counts the classes once more,
+    the narrow ones well.  All are weighted by their inverse variances.
     """
     if measurements.split is None:
         return np.ones(1)
     counts = measurements.one_way.values[layout.spans[measurements.split].slice]
-    by_class = measurements.class_columns
+    by_class, pairs = measurements.class_columns, measurements.pairs
     if by_class is not None and by_class.scale > 0:
         others = [span for j, span in enumerate(layout.spans) if j != measurements.split]
         sums = [counts, *(by_class.values[:, span.slice].sum(axis=1) for span in others)]
         variances = [measurements.one_way.scale**2, *(by_class.scale**2 * span.size for span in others)]
-        counts = np.average(sums, axis=0, weights=1 / np.array(variances))
+        found, weights = np.array(sums), np.repeat(1 / np.array(variances)[:, None], len(counts), axis=1)
+        if pairs is not None:
+            found = np.concatenate([found, pairs.sizes(layout)])
+            weights = np.concatenate([weights, 1 / pairs.size_variances(layout)])
+        counts = np.average(found, axis=0, weights=weights)
     shares = project_to_simplex(counts)
     return np.clip(shares, 1e-6, None) / np.clip(shares, 1e-6, None).sum()

@@ -6,6 +6,7 @@ import torch
 
 from privsynth.privacy.mechanisms import Release
 from privsynth.training import measured as module
+from privsynth.training.grouping import spread, summed
 from privsynth.training.measure import Measurements, PairTable
 from privsynth.training.measured import MeasuredCritic
 from privsynth.transforms.layout import Layout
@@ -206,31 +207,64 @@ def test_very_wide_tables_compare_some_pairs_each_time(monkeypatch):
     assert abs(losses.mean() - slow) < bound
 
 
-def test_columns_by_class_tell_the_shares_of_classes_too():
+def noisy_groups(grams, groups, pairs, *, scale, relative, rng):
+    """Pairs counted in groups with noise, spread over their cells as a release is."""
+    values = np.zeros_like(grams, dtype=np.float32)
+    for c, number in enumerate(groups):
+        for (i, j), r in zip(pairs, relative, strict=True):
+            one, two = LAYOUT.spans[i].slice, LAYOUT.spans[j].slice
+            rows, cols = number[one] - number[one][0], number[two] - number[two][0]
+            table = summed(grams[c, one, two], rows, cols)
+            values[c, one, two] = spread(table + rng.normal(size=table.shape) * scale * r, rows, cols)
+    return PairTable(pairs, values, scale, groups, np.array(relative))
+
+
+GROUPS = np.array([np.arange(12), [0, 1, 1, 2, 3, 4, 4, 4, 5, 6, 6, 7]])  # of the second class: a 2, c 2, d 2
+
+
+def test_each_table_by_class_tells_the_shares_of_classes():
     """Against the weighted mean: the squared error over 300 releases is that of all counts together.
 
-    Chi-square bounds at 1e-6; the 1-way counts alone, the twin, are far outside.
+    Chi-square bounds at 1e-6; without pairs, and without columns too, the twins, it is far outside.
     """
     from scipy import stats
 
     scale, n_rows, rng = 10.0, 1000, np.random.default_rng(0)
-    sizes = np.array([900.0, 100.0])
-    variance = 1 / (1 / scale**2 + sum(1 / (scale**2 * LAYOUT.spans[j].size) for j in (0, 2, 3)))
-    parts = make_parts(1)
-    _, means = expected_tables(parts, sizes)
-    errors, alone = [], []
+    sizes, pairs, relative = np.array([900.0, 100.0]), [(0, 2), (0, 3), (2, 3)], [0.5, 1.0, 0.7]
+    weight = 1 + sum(1 / LAYOUT.spans[j].size for j in (0, 2, 3))
+    cells = np.array([[12, 9, 12], [4, 4, 4]])
+    variances = scale**2 / (weight + (1 / (cells * np.square(relative))).sum(axis=1))
+    grams, means = expected_tables(make_parts(1), sizes)
+    errors = {"all": [], "columns": [], "alone": []}
     for _ in range(300):
         by_class = Release(means + rng.normal(size=means.shape) * scale, scale)
         one_way = Release(means.sum(axis=0) + rng.normal(size=LAYOUT.width) * scale, scale)
         one_way.values[LAYOUT.spans[1].slice] = sizes + rng.normal(size=2) * scale
-        for found, columns in ((errors, by_class), (alone, None)):
-            shares = MeasuredCritic(Measurements(1, one_way, columns), LAYOUT, n_rows=n_rows, device=CPU).class_shares
-            found.append(shares[1] / shares[0] - 1 / 9)
-    # of a ratio of counts a/b: (a/b)^2 (1/a^2 + 1/b^2) times their variance, to first order
-    expected = variance * (1 / 9) ** 2 * (1 / 100**2 + 1 / 900**2)
+        table = noisy_groups(grams, GROUPS, pairs, scale=scale, relative=relative, rng=rng)
+        for name, more in (("all", (by_class, None, table)), ("columns", (by_class,)), ("alone", ())):
+            shares = MeasuredCritic(Measurements(1, one_way, *more), LAYOUT, n_rows=n_rows, device=CPU).class_shares
+            errors[name].append(shares[1] / shares[0] - 1 / 9)
+    # of a ratio of counts a/b: (a/b)^2 (var a/a^2 + var b/b^2), to first order
+    expected = (1 / 9) ** 2 * (variances / sizes**2).sum()
     low, high = stats.chi2(300).ppf([1e-6, 1 - 1e-6]) / 300
-    assert low < np.mean(np.square(errors)) / expected < high
-    assert not low < np.mean(np.square(alone)) / expected < high
+    assert low < np.mean(np.square(errors["all"])) / expected < high
+    for twin in ("columns", "alone"):
+        assert not low < np.mean(np.square(errors[twin])) / expected < high
+
+
+def test_what_a_pair_says_of_the_rows_of_a_class():
+    """Against a loop over groups: their sum, and one variance for each."""
+    grams, _ = expected_tables(make_parts(1), np.array([900.0, 100.0]))
+    pairs, relative, rng = [(0, 3), (2, 3)], [0.5, 2.0], np.random.default_rng(1)
+    table = noisy_groups(grams, GROUPS, pairs, scale=3.0, relative=relative, rng=rng)
+    for k, (i, j) in enumerate(pairs):
+        one, two = LAYOUT.spans[i].slice, LAYOUT.spans[j].slice
+        for c in range(2):
+            assert table.sizes(LAYOUT)[k, c] == pytest.approx(table.values[c, one, two].sum(), rel=1e-5)
+            n_counts = len(set(GROUPS[c][one])) * len(set(GROUPS[c][two]))
+            assert table.size_variances(LAYOUT)[k, c] == pytest.approx(n_counts * (3.0 * relative[k]) ** 2)
+    whole = PairTable(pairs, table.values, 3.0)
+    assert whole.size_variances(LAYOUT).tolist() == [[81.0, 81.0], [108.0, 108.0]]
 
 
 def test_class_shares_are_a_distribution_whatever_was_released():
