@@ -52,6 +52,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_partitions.py
 	$(BIN)/python benchmarks/ablation_groups.py
 	$(BIN)/python benchmarks/ablation_cells.py
+	$(BIN)/python benchmarks/ablation_n_cells.py
 	$(BIN)/python benchmarks/ablation_weights.py
 	$(BIN)/python benchmarks/ablation_leaves.py
 	$(BIN)/python benchmarks/ablation_ends.py

@@ -203,6 +203,9 @@ def run(job: Job, adapter: Adapter, packages: tuple[str, ...]) -> dict[str, Any]
         synthetic, note = like(synthetic, frame)
         found["notes"] = note
         synthetic.to_parquet(job["out"])
+        for factor in job.get("factors", ()):  # more rows of the same fit
+            more, _ = like(sample(factor * len(frame)), frame)
+            more.to_parquet(Path(job["out"]).with_suffix(f".{factor}.parquet"))
     except BaseException as error:  # whatever a package raises is a row of the table
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         found["error"] = f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]

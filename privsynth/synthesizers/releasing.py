@@ -273,8 +273,8 @@ class Releasing(Synthesizer):
         frame = reshape.forward(frame)
         if settled is None:
             encoder = fit_encoder(
-                frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves, keep=keep,
-                told=self._modelled_anyway(),
+                frame, reshape.schema, mechanisms, n_rows=n_rows, octaves=plan.octaves, n_cells=plan.n_cells,
+                keep=keep, told=self._modelled_anyway(),
             )  # fmt: skip
             reshape.check(encoder.columns)
         else:

@@ -44,6 +44,8 @@ _SMALL = 0.01  # of the budget: what one release of all columns would need to be
 _DROWNED = 1 / 20  # tables of two columns with more noise than this share of the rows a cell are left out
 _ROWS_A_BOX = 22.0  # of a partition on average, in standard deviations of a count's noise
 _FEW_BOXES = 20  # fewer say too little for their share (benchmarks/ablation_partitions.py)
+_ROWS_A_CELL = 7.0  # of two numbers on average, in the same unit (benchmarks/ablation_n_cells.py)
+_LEAST_CELLS = 12  # a number may have, whatever the noise
 _WEAK = 0.05  # above this share of the rows, the noise of a 1-way count is worth a warning
 _FEW_ROWS = 100.0  # what a table is taken to have at least: a smaller one is learned badly rather than refused
 _ANSWERS = {ONE_WAY: 5.0, CLASS_COLUMNS: 20.0, CONDITION_PAIRS: 10.0, PAIRS: 50.0, PARTITIONS: 15.0}
@@ -92,8 +94,8 @@ class Plan:
     ``noise_ratio`` is r = sqrt(P T) / (n mu_gan), the noise in a DP-SGD run relative to its signal.
     ``count_noise`` is the standard deviation of the noise in a 1-way count, ``level_threshold`` about how many
     rows an undeclared level needs to be seen, ``relations`` whether anything beyond 1-ways is measured,
-    ``octaves`` how finely undeclared bounds are looked for, and ``n_boxes`` how many boxes a partition has (0: none
-    is measured).
+    ``octaves`` how finely undeclared bounds are looked for, ``n_boxes`` how many boxes a partition has (0: none
+    is measured), and ``n_cells`` how many cells a number has at most.
     """
 
     n_rows: int
@@ -106,6 +108,7 @@ class Plan:
     relations: bool = True
     octaves: int = FINE
     n_boxes: int = 0
+    n_cells: int = MAX_CELLS
 
 
 def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechanisms) -> Plan:
@@ -188,6 +191,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
         relations=spent_on_training is not None or request.n_columns <= 1 or bool(_RELATIONS & shares.keys()),
         octaves=FINE if ROUNDS[-1] in shares or not request.discoveries["leaves"] else COARSE,
         n_boxes=n_boxes,
+        n_cells=_n_cells(mus[PAIRS] / unit * n_rows, most) if PAIRS in mus and mechanisms.private else MAX_CELLS,
     )
 
 
@@ -372,6 +376,12 @@ def _n_boxes(signal: float, n_rows: int) -> int:
     """Return how many boxes a partition may have, where `signal` is the partitions' mu times the rows."""
     carried = min(signal / math.sqrt(N_PARTITIONS) / _ROWS_A_BOX, n_rows / _ROWS_A_BOX)
     return int(max(2, min(MOST_BOXES, carried)))
+
+
+def _n_cells(signal: float, n_pairs: int) -> int:
+    """Return how many cells a number may have, where `signal` is the mu of `n_pairs` pairs times the rows."""
+    carried = math.sqrt(signal / math.sqrt(n_pairs) / _ROWS_A_CELL)
+    return int(max(_LEAST_CELLS, min(MAX_CELLS, carried)))
 
 
 def _pairs(request: Request, signal: float) -> tuple[int, int]:

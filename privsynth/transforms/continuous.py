@@ -112,8 +112,10 @@ def leaf_columns(
     noise: float,
     mechanisms: Mechanisms,
     n_rows: int,
+    *,
+    most: int = MAX_CELLS,
 ) -> dict[str, ColumnTransform]:
-    """Fit all numeric columns: atoms from `found`, leaves grown for the rest."""
+    """Fit all numeric columns: atoms from `found`, leaves grown for the rest, merged into `most` cells at most."""
     if not numbers:
         return {}
     values, starts, seen, grids, decimals = {}, {}, {}, {}, {}
@@ -155,7 +157,7 @@ def leaf_columns(
         name: NumericColumn.of(
             name,
             str(frame.dtypes[name]),
-            _cells(leaves[name], atoms[name], decimals[name], least),
+            _cells(leaves[name], atoms[name], decimals[name], least, most),
             schema[name],
         )
         for name in numbers
@@ -222,8 +224,8 @@ def _with_grid(leaves: Leaves, atoms: dict[float, float]) -> tuple[Leaves, dict[
     return Leaves(edges, counts), {float(round(v * 10.0**decimals)): n for v, n in atoms.items()}, decimals
 
 
-def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, least: float) -> Cells:
-    """Group leaves and atoms into cells; atoms last."""
+def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, least: float, most: int) -> Cells:
+    """Group leaves and atoms into `most` cells at most, of `least` rows at least; atoms last."""
     low, high, mass = leaves.edges[:-1], leaves.edges[1:], leaves.counts
     spikes = np.array(list(atoms), dtype=np.float64)
     low = np.concatenate([low, spikes])
@@ -231,6 +233,6 @@ def _cells(leaves: Leaves, atoms: dict[float, float], decimals: int | None, leas
     mass = np.concatenate([np.clip(mass, 0, None), np.clip(np.array(list(atoms.values())), 0, None)])
     mass = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
     total = leaves.counts.sum() + sum(atoms.values())
-    cell = group_leaves(low, high, mass, max_cells=MAX_CELLS, min_mass=least / max(total, 1.0))
+    cell = group_leaves(low, high, mass, max_cells=most, min_mass=least / max(total, 1.0))
     short = np.array([float(f"{m:.6g}") for m in mass])  # as it is saved: a loaded model draws the same
     return Cells(low, high, short, cell, decimals)

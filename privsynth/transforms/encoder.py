@@ -131,6 +131,7 @@ def fit_encoder(
     *,
     n_rows: int,
     octaves: int = FINE,
+    n_cells: int = MAX_CELLS,
     keep: bool = False,
     told: Set[str] = frozenset(),
 ) -> TableEncoder:
@@ -148,6 +149,8 @@ def fit_encoder(
         The released row count.
     octaves : {FINE, COARSE}
         How finely undeclared bounds are looked for.
+    n_cells : int
+        Cells a number at most, where it has more values than `MAX_CELLS`.
     keep : bool
         Keep the cells of missing and of other values, though this table may have none: another may.
     told : set of str
@@ -173,7 +176,7 @@ def fit_encoder(
         if isinstance(column, (Categorical, Boolean)):
             columns[name] = _discrete(name, column, str(frame.dtypes[name]), found.get(name), n_rows)
     columns.update(units)
-    columns.update(leaf_columns(frame, modelled, large, ranges, found, noise, mechanisms, n_rows))
+    columns.update(leaf_columns(frame, modelled, large, ranges, found, noise, mechanisms, n_rows, most=n_cells))
     fixed = {n for n, column in modelled.items() if _is_declared(column)}
     return _count_cells(frame, [columns[name] for name in modelled], mechanisms, fixed, unseen, told=told, keep=keep)
 

@@ -31,7 +31,7 @@ from privsynth.training.plan import (
     plan_answers,
     weakness,
 )
-from privsynth.transforms.encoder import BOUNDS, LEVELS, ONE_WAY, RARER, ROUNDS, VALUES
+from privsynth.transforms.encoder import BOUNDS, LEVELS, MAX_CELLS, ONE_WAY, RARER, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 
 
@@ -381,3 +381,31 @@ def test_as_many_rows_carry_less_where_a_person_has_several():
     request, budget = make_request(n_columns=20), Budget(1.0, 1e-5)
     assert outcome(request, budget, 30_000, Unit("id", 1)) == outcome(request, budget, 30_000, Unit())
     assert outcome(request, budget, 30_000, Unit("id", 16)) != outcome(request, budget, 30_000, Unit())
+
+
+@settings(deadline=None)
+@given(requests(), st.floats(0.1, 20), st.integers(500, 10**6), st.sampled_from([1, 4]))
+def test_cells_of_numbers_follow_the_noise_of_pairs(request_, epsilon, n_rows, rows_a_person):
+    """A table of two numbers has seven deviations of noise a cell on average, unless that is beyond 12 to 32 cells."""
+    mechanisms = Mechanisms(SecureNoise(), private=True, unit=Unit("person", rows_a_person))
+    n_rows = mechanisms.size(n_rows, epsilon=epsilon * SIZE_SHARE)
+    try:
+        plan = make_plan(request_, Budget(epsilon, 1e-6), n_rows, mechanisms)
+    except ParameterError:
+        assume(False)
+    allotted = labelled(mechanisms)
+    if PAIRS not in allotted:
+        assert plan.n_cells == MAX_CELLS
+        return
+    others = request_.n_columns - request_.split
+    n_pairs = allotted[SELECTION].count if SELECTION in allotted else others * (others - 1) // 2
+    noise = rows_a_person * math.sqrt(n_pairs) / allotted[PAIRS].mu
+    assert 12 <= plan.n_cells <= MAX_CELLS
+    if plan.n_cells < MAX_CELLS:
+        assert n_rows / (plan.n_cells + 1) ** 2 <= 7 * noise * (1 + 1e-9)
+    if plan.n_cells > 12:
+        assert n_rows / plan.n_cells**2 >= 7 * noise * (1 - 1e-9)
+
+
+def test_without_noise_numbers_have_all_cells():
+    assert allot(make_request(), Budget(None, 1e-5), 1000, private=False)[0].n_cells == MAX_CELLS

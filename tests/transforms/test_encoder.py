@@ -210,6 +210,21 @@ def test_what_is_saved_of_a_number_is_all_there_is(private):
     assert len(json.dumps(column.cells.mass.tolist())) < 13 * len(column.cells.mass)  # six digits are enough
 
 
+@pytest.mark.parametrize("n_cells", [4, 16])
+def test_a_number_has_no_more_cells_than_it_may_and_as_many_leaves(n_cells):
+    """Whatever the cells, quantiles are those of the leaves; a small range is left alone."""
+    values, few = draws().lognormal(size=N), draws(1).integers(0, 20, N)
+    frame = pd.DataFrame({"c": values, "few": few})
+    schema = resolve_schema({"few": Continuous(low=0, high=19, decimals=0)}, frame)
+    wide, narrow = (
+        fit_encoder(frame, schema, generous(private=False), n_rows=N, n_cells=most).columns for most in (32, n_cells)
+    )
+    assert narrow[0].n_cells == n_cells < wide[0].n_cells == 32
+    assert narrow[1].n_cells == wide[1].n_cells == 20
+    assert narrow[0].cells.low.tolist() == wide[0].cells.low.tolist()
+    assert narrow[0].cells.mass.tolist() == wide[0].cells.mass.tolist()
+
+
 def test_small_ranges_are_exact():
     values = draws().integers(3, 12, N)
     column = column_of(values)
