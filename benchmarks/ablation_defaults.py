@@ -1,7 +1,8 @@
 """Other choices in place of the defaults, one at a time: python benchmarks/ablation_defaults.py [--seeds 2].
 
 How columns are cut into cells, what is asked about pairs, the generator and its fit; each on several tables, with
-nothing declared. `--only` runs some parts; rows that are in results/ablation_defaults.jsonl are not run again.
+nothing declared. The fits of a seed draw the same noise, so these are measurements and nothing that could be
+published. `--only` runs some parts; rows that are in results/ablation_defaults.jsonl are not run again.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def main() -> None:
 
 
 def report() -> None:
-    """Write one table a part: means over seeds of each choice, table by table."""
+    """Write one table a part: means of the default, and of each choice the change from it at the same seed."""
     rows = records(STORE)
     parts = {}
     for part, choices in PARTS.items():
@@ -162,29 +163,38 @@ def report() -> None:
         for label in ("default", *choices):
             line: dict[str, Any] = {"choice": label}
             for name in CASES:
-                key = {"table": name, "choice": label, "epsilon": EPSILONS.get(part, 1.0)}
-                runs = [row for row in rows if all(row[k] == v for k, v in key.items())]
+                usual, runs = (_runs(rows, name, part, choice) for choice in ("default", label))
+                both = sorted(usual.keys() & runs.keys())
                 for key in ("TSTR", "AP", "TVD2") if name.startswith("trans") else ("TSTR", "TVD2"):
-                    line[f"{name}: {key}"] = _mean([run[key] for run in runs])
-                line[f"{name}: cpu s"] = f"{np.mean([run['cpu s'] for run in runs]):.0f}" if runs else None
+                    gaps = [runs[seed][key] - (0 if label == "default" else usual[seed][key]) for seed in both]
+                    line[f"{name}: {key}"] = _mean(gaps, signed=label != "default")
+                line[f"{name}: cpu s"] = f"{np.mean([runs[seed]['cpu s'] for seed in both]):.0f}" if both else None
             lines.append(line)
         parts[part] = lines
     first, *others = parts
     notes = [
         "Total epsilon 1 (two critics: 10), nothing declared, delta 1e-5, one thread; the 80/20 splits and targets of "
-        "peers.py, transactions scored on 300,000 fresh rows. Means, and after ± half the largest less the smallest.",
+        "peers.py, transactions scored on 300,000 fresh rows.",
+        "The default's means; of each other choice the change from it, with the same noise in units of its scale. "
+        "After ±: half the largest less the smallest, where there are several seeds.",
         "cpu s: of computing, beside other programs.",
     ]
     more = {f"{part[0].upper()}{part[1:]}": parts[part] for part in others}
     write_table("ablation_defaults", "Other choices in place of the defaults", parts[first], notes, more=more)
 
 
-def _mean(values: list[float]) -> str | None:
+def _runs(rows: list[dict[str, Any]], name: str, part: str, choice: str) -> dict[int, dict[str, Any]]:
+    """Return the runs of a choice by their seeds."""
+    key = {"table": name, "choice": choice, "epsilon": EPSILONS.get(part, 1.0)}
+    return {row["seed"]: row for row in rows if all(row[k] == v for k, v in key.items())}
+
+
+def _mean(values: list[float], *, signed: bool) -> str | None:
     """Return a mean and half the spread."""
     if not values:
         return None
-    spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{spread}"
+    spread = f" ± {(max(values) - min(values)) / 2:.4f}" if len(values) > 1 else ""
+    return (f"{np.mean(values):+.4f}" if signed else f"{np.mean(values):.4f}") + spread
 
 
 if __name__ == "__main__":

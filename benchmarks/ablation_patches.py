@@ -28,7 +28,7 @@ def mixture_modes() -> None:
     encoder.unit_columns = continuous.unit_columns
 
 
-def _modes(leaves: Any, atoms: dict[float, float], decimals: int | None, least: float) -> Cells:
+def _modes(leaves: Any, atoms: dict[float, float], decimals: int | None, least: float, most: int) -> Cells:
     low, high = leaves.edges[:-1], leaves.edges[1:]
     mass = np.clip(leaves.counts, 0, None)
     for value, count in atoms.items():
@@ -64,6 +64,7 @@ def equal_widths() -> None:
 
     continuous._grid_edges = even
     continuous.LEAST_NOISES = 0
+    plan._n_cells = lambda *_: continuous.MAX_CELLS
     one_round()
     no_atoms()
 
@@ -103,8 +104,8 @@ def even_in_cells() -> None:
 
 
 def fewer_cells() -> None:
-    """16 cells a column at most where 32 are allowed."""
-    continuous.MAX_CELLS = 16
+    """16 cells a number at most, whatever the noise."""
+    plan._n_cells = lambda *_: 16
 
 
 def whole_pairs() -> None:
