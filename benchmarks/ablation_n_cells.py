@@ -6,13 +6,12 @@ measurements and nothing that could be published. Rows in results/ablation_n_cel
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 
 import numpy as np
 from ablation_weights import seed_noise
-from common import RESULTS, records, run_once, write_table
+from common import RESULTS, records, run_once, wanted_fits, write_table
 from measures import class_tvd, triple_tvd
 from tables import cases
 
@@ -57,21 +56,10 @@ def measure_cells(name: str, *, epsilon: float, seed: int, n_cells: int | None) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=2)
-    tables = sorted({name for name, _ in CASES})
-    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
-    parser.add_argument("--epsilons", nargs="+", type=float, default=sorted({epsilon for _, epsilon in CASES}))
-    parser.add_argument("--choices", nargs="+", choices=list(CHOICES), default=list(CHOICES))
-    parser.add_argument("--write", action="store_true", help="write the table from the rows that are there")
-    options = parser.parse_args()
-    for seed in range(0 if options.write else options.seeds):
-        for name, epsilon in CASES:
-            if name in options.tables and epsilon in options.epsilons:
-                for label in options.choices:
-                    key = {"table": name, "epsilon": epsilon, "cells": label, "seed": seed}
-                    settings = {"epsilon": epsilon, "seed": seed, "n_cells": CHOICES[label]}
-                    run_once(STORE, key, "measure_cells", name, module="ablation_n_cells", **settings)
+    for seed, name, epsilon, label in wanted_fits(__doc__, CASES, CHOICES, seeds=2):
+        key = {"table": name, "epsilon": epsilon, "cells": label, "seed": seed}
+        settings = {"epsilon": epsilon, "seed": seed, "n_cells": CHOICES[label]}
+        run_once(STORE, key, "measure_cells", name, module="ablation_n_cells", **settings)
     report()
 
 

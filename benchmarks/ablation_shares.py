@@ -7,13 +7,12 @@ in results/ablation_shares.jsonl are kept.
 
 from __future__ import annotations
 
-import argparse
 import math
 import warnings
 
 import numpy as np
 from ablation_weights import seed_noise
-from common import RESULTS, records, run_once, write_table
+from common import RESULTS, records, run_once, wanted_fits, write_table
 from tables import cases
 
 from privsynth.training import plan
@@ -73,21 +72,10 @@ def measure_shares(name: str, *, epsilon: float, seed: int, factors: dict[str, f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=4)
-    tables = sorted({name for name, _ in CASES})
-    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
-    parser.add_argument("--epsilons", nargs="+", type=float, default=sorted({epsilon for _, epsilon in CASES}))
-    parser.add_argument("--choices", nargs="+", choices=list(CHOICES), default=list(CHOICES))
-    parser.add_argument("--write", action="store_true", help="write the table from the rows that are there")
-    options = parser.parse_args()
-    for seed in range(0 if options.write else options.seeds):
-        for name, epsilon in CASES:
-            if name in options.tables and epsilon in options.epsilons:
-                for label in options.choices:
-                    key = {"table": name, "epsilon": epsilon, "choice": label, "seed": seed}
-                    settings = {"epsilon": epsilon, "seed": seed, "factors": CHOICES[label]}
-                    run_once(STORE, key, "measure_shares", name, module="ablation_shares", **settings)
+    for seed, name, epsilon, label in wanted_fits(__doc__, CASES, CHOICES, seeds=4):
+        key = {"table": name, "epsilon": epsilon, "choice": label, "seed": seed}
+        settings = {"epsilon": epsilon, "seed": seed, "factors": CHOICES[label]}
+        run_once(STORE, key, "measure_shares", name, module="ablation_shares", **settings)
     report()
 
 

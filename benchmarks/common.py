@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,24 @@ def run_once(store: Path, key: dict[str, Any], function: str, table: str, *, mod
     with store.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     print(line, flush=True)
+
+
+def wanted_fits(
+    description: str | None, cases: list[tuple[str, float]], choices: Iterable[str], *, seeds: int
+) -> Iterator[tuple[int, str, float, str]]:
+    """Read the command line of an ablation of whole fits; yield the fits it asks for: seed, table, epsilon, choice."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    tables, epsilons = sorted({name for name, _ in cases}), sorted({epsilon for _, epsilon in cases})
+    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
+    parser.add_argument("--epsilons", nargs="+", type=float, default=epsilons)
+    parser.add_argument("--choices", nargs="+", choices=list(choices), default=list(choices))
+    parser.add_argument("--write", action="store_true", help="write the table from the rows that are there")
+    options = parser.parse_args()
+    for seed in range(0 if options.write else options.seeds):
+        for name, epsilon in cases:
+            if name in options.tables and epsilon in options.epsilons:
+                yield from ((seed, name, epsilon, label) for label in options.choices)
 
 
 def median_rows(runs: list[dict[str, Any]]) -> dict[str, Any]:
