@@ -13,7 +13,7 @@ help:
 	@echo "make test      set up, then run the tests"
 	@echo "make test-slow the statistical tests that take minutes"
 	@echo "make lint      ruff and mypy"
-	@echo "make benchmarks  the tables of benchmarks/results (some four hours)"
+	@echo "make benchmarks  the tables of benchmarks/results (some five hours)"
 
 install: .venv/installed
 
