@@ -34,7 +34,7 @@ def make_frame(n_rows=N_ROWS, seed=0):
 
 def fitted(frame, **parameters):
     defaults = {"epsilon": 2.0, "target": "kind", "steps": 10, "generator_dim": (16,), "verbose": False}
-    schema = {"key": Identifier(), "kind": Categorical(("no", "yes"))}
+    schema = {"key": Identifier(), "kind": Categorical(("no", "yes"), nullable=False)}
     ledger = parameters.pop("ledger", None)
     return CTGAN(**{**defaults, "schema": schema, **parameters}).fit(frame, ledger=ledger)
 
@@ -178,7 +178,7 @@ def test_size_of_the_bundle_tells_nothing_of_the_rows(tmp_path):
         "amount": Continuous(0, 31, decimals=0),
         "city": Categorical(("Ulm", "Bonn")),
         "when": Datetime("2024-01-01", "2024-05-01"),
-        "kind": Categorical(("no", "yes")),
+        "kind": Categorical(("no", "yes"), nullable=False),
     }
     sizes = []
     for n_rows in (1000, 10_000):

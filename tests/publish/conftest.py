@@ -39,6 +39,7 @@ SCHEMA = Schema(
         "fee": Continuous(form="text", decimals=2),
         "when": Datetime("2024-01-01", "2024-05-01"),
         "code": Categorical(("007", "010"), nullable=False),
+        "kind": Categorical(nullable=False),  # of a thousand fits, noise would make one a class of missing values
     },
     rules=[Inequality("low", "high")],
 )
