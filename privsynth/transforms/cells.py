@@ -200,13 +200,16 @@ class Cells:
     def draw(
         self, cells: IntArray, rng: np.random.Generator, *, start: FloatArray, stop: FloatArray, weights: FloatArray
     ) -> FloatArray:
-        """Draw a value in each of `cells`: a leaf by `weights`, then uniformly from `start` to `stop`."""
+        """Draw a value in each of `cells`: a leaf by `weights`, then uniformly from `start` to `stop`.
+
+        Leaves come as often within each cell as they should, to within one row (`spread`).
+        """
         order = np.argsort(self.cell, kind="stable")
         cumulative = np.cumsum(weights[order])
         total = np.bincount(self.cell, weights, self.n_cells)
         last = np.cumsum(np.bincount(self.cell, minlength=self.n_cells))
         before = np.concatenate([[0.0], cumulative])[np.concatenate([[0], last[:-1]])]
-        target = before[cells] + rng.random(len(cells)) * total[cells]
+        target = before[cells] + spread(cells, rng) * total[cells]
         pick = np.searchsorted(cumulative, target, side="right")
         pick = np.clip(pick, np.concatenate([[0], last[:-1]])[cells], last[cells] - 1)
         leaf = order[pick]
@@ -247,6 +250,27 @@ class Cells:
             raise ValueError("ends of cells are not in order")
         decimals = data["decimals"]
         return cls(low, high, mass, cell, None if decimals is None else int(decimals))
+
+
+def spread(groups: IntArray, rng: np.random.Generator) -> FloatArray:
+    """Return a place in [0, 1) for each row, evenly spread within each group: systematic sampling (Madow 1949).
+
+    Each place alone is uniform, and it is at random which row of a group has which.
+
+    Examples
+    --------
+    >>> places = spread(np.array([0, 1, 0, 0, 1]), np.random.default_rng(0))
+    >>> np.sort(np.floor(places[[0, 2, 3]] * 3)), np.sort(np.floor(places[[1, 4]] * 2))
+    (array([0., 1., 2.]), array([0., 1.]))
+    """
+    counts = np.bincount(groups)
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(groups[order].astype(np.min_scalar_type(len(counts))), kind="stable")]
+    of = groups[order]
+    rank = np.arange(len(groups)) - (np.cumsum(counts) - counts)[of]
+    places = np.empty(len(groups))
+    places[order] = (rank + rng.random(len(counts))[of]) / counts[of]
+    return np.minimum(places, np.nextafter(1.0, 0.0))
 
 
 def group_leaves(low: FloatArray, high: FloatArray, mass: FloatArray, *, max_cells: int, min_mass: float) -> IntArray:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from privsynth.errors import ConditionError
 from privsynth.kinds import RESOLUTIONS, Continuous, Datetime
-from privsynth.transforms.cells import Cells, FloatArray, IntArray
+from privsynth.transforms.cells import Cells, FloatArray, IntArray, spread
 from privsynth.transforms.fakes import fake_labels
 from privsynth.transforms.predicates import Between, OneOf, Predicate, lies_inside, means_level, none_missing
 from privsynth.transforms.values import (
@@ -186,8 +186,12 @@ class DiscreteColumn:
         codes[inside] = single[cells[inside]]
         for shared in np.flatnonzero(members > 1):
             rows = np.flatnonzero(cells == shared)
-            here = np.flatnonzero(self._cells == shared)
-            codes[rows] = rng.choice(here, size=len(rows), p=mass[here] / mass[here].sum()) if len(rows) else 0
+            if not len(rows):
+                continue
+            here = np.flatnonzero((self._cells == shared) & (mass > 0))
+            ends = np.cumsum(mass[here])
+            place = np.searchsorted(ends, spread(np.zeros_like(rows), rng) * ends[-1], side="right")
+            codes[rows] = here[np.minimum(place, len(here) - 1)]
         return codes
 
     def to_dict(self) -> dict[str, Any]:
@@ -358,14 +362,15 @@ class NumericColumn:
 
     def decode(self, cells: IntArray, rng: np.random.Generator, predicate: Predicate | None = None) -> pd.Series:
         """Return a value for each of `cells`, satisfying `predicate`, in the data type of the column."""
-        missing = cells >= self.cells.n_cells
+        known = cells < self.cells.n_cells
+        values = np.full(len(cells), np.nan)
         if isinstance(predicate, OneOf):
-            values = self._draw_points(np.where(missing, -1, cells), rng, predicate)
+            values[known] = self._draw_points(cells[known], rng, predicate)
         else:
             whole = (self.cells.low, self.cells.high, self.cells.mass)
             start, stop, weights = whole if predicate is None else self._cut(predicate)
-            values = self.cells.draw(np.where(missing, 0, cells), rng, start=start, stop=stop, weights=weights)
-        return self.write(np.where(missing, np.nan, values))
+            values[known] = self.cells.draw(cells[known], rng, start=start, stop=stop, weights=weights)
+        return self.write(values)
 
     def write(self, values: FloatArray) -> pd.Series:
         """Return values in steps, NaN being missing, in the data type of the column."""

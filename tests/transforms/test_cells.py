@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from privsynth.transforms.cells import Cells, group_leaves
+from privsynth.transforms.cells import Cells, group_leaves, spread
 
 FALSE_ALARM = 1e-6
 
@@ -176,6 +176,59 @@ def test_leaves_are_drawn_by_mass_has_power():
     rng = np.random.default_rng(0)
     even = {**whole(CELLS), "weights": np.ones(4)}
     assert not draws_by_mass(CELLS, lambda cells: CELLS.draw(cells, rng, **even))
+
+
+def spread_evenly(groups, places):
+    """Whether each of a group's equal parts, as many as it has rows, holds one place."""
+    return all(
+        sorted(np.floor(places[groups == g] * (groups == g).sum())) == list(range((groups == g).sum()))
+        for g in np.unique(groups)
+    )
+
+
+@given(groups=st.lists(st.integers(0, 5), max_size=60), seed=st.integers(0, 2**32))
+def test_places_are_spread_evenly_in_each_group(groups, seed):
+    groups = np.array(groups, dtype=np.int64)
+    assert spread_evenly(groups, spread(groups, np.random.default_rng(seed)))
+
+
+def test_places_are_spread_evenly_has_power():
+    groups = np.repeat([0, 3], 20)
+    assert not spread_evenly(groups, np.random.default_rng(0).random(40))
+    assert not spread_evenly(groups, spread(np.zeros(40, dtype=np.int64), np.random.default_rng(0)))
+
+
+def each_is_uniform(draw):
+    """Whether the first row's place, alone and given that of another row of its group, is as uniform ones are."""
+    rng = np.random.default_rng(0)
+    places = np.array([draw(np.array([1, 0, 1, 1]), rng) for _ in range(4_000)])
+    above = places[:, 0] > places[:, 2]  # which row of a group comes first is at random
+    return (
+        stats.kstest(places[:, 0], "uniform").pvalue >= FALSE_ALARM
+        and stats.binomtest(int(above.sum()), len(above)).pvalue >= FALSE_ALARM
+    )
+
+
+def test_each_place_is_uniform():
+    assert each_is_uniform(spread)
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        lambda groups, rng: np.floor(spread(groups, rng) * 3) / 3,
+        lambda groups, rng: np.sort(spread(groups, rng)),
+    ],
+    ids=["no shift", "in order"],
+)
+def test_each_place_is_uniform_has_power(faulty):
+    assert not each_is_uniform(faulty)
+
+
+def test_leaves_come_as_often_as_they_should():
+    for n in (1, 7, 500):
+        values = CELLS.draw(np.zeros(n, dtype=np.int64), np.random.default_rng(n), **whole(CELLS))
+        assert abs((values < 3).sum() - n / 3) < 1 + 1e-9
 
 
 def test_a_single_atom():

@@ -408,7 +408,7 @@ def test_many_levels_share_a_cell_and_keep_their_shares(declared):
     assert column.n_cells == MAX_LEVEL_CELLS
     again = column.decode(column.encode(pd.Series(values)), draws(1))
     exact, drawn = (pd.Series(v).value_counts(normalize=True) for v in (values, again))
-    assert 0.5 * exact.sub(drawn, fill_value=0).abs().sum() < 0.15  # two samples of the same shares differ by .13
+    assert exact.sub(drawn, fill_value=0).abs().max() * N < 1  # of independent draws a tenth of the rows would differ
     top = exact.index[: MAX_LEVEL_CELLS // 2]
     np.testing.assert_allclose(drawn[top], exact[top])  # a cell each: exact
     loaded = column_from_dict(json.loads(json.dumps(column.to_dict())))
