@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -144,7 +145,10 @@ def elsewhere(codes: pd.DataFrame, job: Job) -> tuple[pd.DataFrame, dict[str, An
     path.write_text(json.dumps({**job, "train": str(train), "out": str(out)}), encoding="utf-8")
     worker = Path(__file__).with_name("peers_worker.py")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([job["python"], str(worker), str(path)], check=True, env=environment)
+    ended = subprocess.run([job["python"], str(worker), str(path)], check=False, env=environment)
+    if ended.returncode == -signal.SIGXCPU:
+        signal.raise_signal(signal.SIGXCPU)  # its time is ours: peers.py tells by this
+    ended.check_returncode()
     found = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     if "error" in found:
         raise RuntimeError(found["error"])
