@@ -129,7 +129,8 @@ def sdv(kind: str) -> Adapter:
         from sdv import single_table
         from sdv.metadata import Metadata
 
-        tables = {"table": frame}
+        categories = frame.select_dtypes("category").columns  # which its networks refuse, and ask to be objects
+        tables = {"table": frame.astype(dict.fromkeys(categories, object))}
         parameters = {} if kind == "GaussianCopulaSynthesizer" else {"enable_gpu": False}
         model = getattr(single_table, kind)(Metadata.detect_from_dataframes(tables), **parameters)
         model.fit(tables)
