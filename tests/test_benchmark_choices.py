@@ -1,0 +1,21 @@
+"""Every other choice of benchmarks/ablation_defaults.py still fits, and still acts."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import ablation_defaults
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ablation_defaults.PARTS)
+def test_every_choice_changes_a_fit(part):
+    assert ablation_defaults.check([part]) == []
+
+
+@pytest.mark.slow
+def test_a_choice_that_does_nothing_is_seen(monkeypatch):
+    monkeypatch.setitem(ablation_defaults.PARTS, "fit", {"nothing": {}})
+    assert ablation_defaults.check(["fit"]) == ["nothing"]
