@@ -180,8 +180,6 @@ def report() -> None:
         "The default's means; of each other choice the change from it, with the same noise in units of its scale. "
         "After ±: half the largest less the smallest, where there are several seeds.",
         "TSTR on stroke is of five times as many rows as there were real ones.",
-        "Seed 0 of the other tables is of commit edbcc77, where a number had 32 cells; its row of 16 cells cut small "
-        "ranges too.",
         "cpu s: of computing, beside other programs.",
     ]
     more = {f"{part[0].upper()}{part[1:]}": parts[part] for part in others}
