@@ -106,6 +106,7 @@ def rows_of(changes: dict[str, Any]) -> dict[str, float]:
 
     warnings.simplefilter("ignore")
     seed_noise(0)
+    _seed_steps()
     if patch := changes.pop("patch", None):
         value = changes.pop("value", None)
         getattr(patches, patch)(*([] if value is None else [value]))
@@ -115,6 +116,27 @@ def rows_of(changes: dict[str, Any]) -> dict[str, float]:
     model = CTGAN(3.0, target="is_fraud", verbose=False, random_state=0, **changes)
     rows = model.fit(make_transactions(3000, random_state=0)).sample(1000, random_state=0)
     return {name: float(values.sum()) for name, values in rows.select_dtypes("number").items()}
+
+
+def _seed_steps() -> None:
+    """Draw the batches and noise of DP-SGD from a public seed too, and let the final choice take the last generator.
+
+    Else two critics would never make the same rows twice, or do so whatever they did, where the first one is kept.
+    """
+    from privsynth.privacy.noise import SecureNoise
+
+    rng = np.random.default_rng(0)
+
+    def add_gaussian(self: Any, values: np.ndarray, *, scale: float) -> np.ndarray:
+        return np.asarray(values + rng.normal(size=values.shape) * scale, dtype=values.dtype)
+
+    def poisson_rows(self: Any, n_rows: int, *, rate: float) -> np.ndarray:
+        return np.flatnonzero(rng.random(n_rows) < rate)
+
+    def gumbel(self: Any, size: int) -> np.ndarray:
+        return np.where(np.arange(size) == size - 1, 1e9, 0.0)
+
+    SecureNoise.add_gaussian, SecureNoise.poisson_rows, SecureNoise.gumbel = add_gaussian, poisson_rows, gumbel
 
 
 def check(parts: list[str]) -> list[str]:

@@ -16,6 +16,9 @@ def test_every_choice_changes_a_fit(part):
 
 
 @pytest.mark.slow
-def test_a_choice_that_does_nothing_is_seen(monkeypatch):
-    monkeypatch.setitem(ablation_defaults.PARTS, "fit", {"nothing": {}})
-    assert ablation_defaults.check(["fit"]) == ["nothing"]
+@pytest.mark.parametrize(
+    ("part", "nothing"), [("fit", {}), ("two critics", {"critic": "both", "discriminator_steps": 100})]
+)
+def test_a_choice_that_does_nothing_is_seen(monkeypatch, part, nothing):
+    monkeypatch.setitem(ablation_defaults.PARTS, part, {"nothing": nothing})
+    assert ablation_defaults.check([part]) == ["nothing"]
