@@ -38,12 +38,12 @@ def measure_leaves(name: str, *, epsilon: float, seed: int, most: float, clear: 
 
     from privsynth import CTGAN
     from privsynth.evaluation import marginal_tvd, train_synthetic_test_real
-    from privsynth.training import plan
+    from privsynth.training import shares
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     seed_noise(seed)
-    plan._MOST_LEAVES, plan._CLEAR_LEAF = most, clear
+    shares._MOST_LEAVES, shares._CLEAR_LEAF = most, clear
     train, test, target = cases(name)
     model = CTGAN(epsilon, target=target, verbose=False, random_state=seed).fit(train)
     synthetic = model.sample(len(train), random_state=1)

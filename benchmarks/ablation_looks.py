@@ -47,15 +47,15 @@ def measure_looks(name: str, *, epsilon: float, seed: int, second: float, beside
 
     from privsynth import CTGAN
     from privsynth.evaluation import marginal_tvd, train_synthetic_test_real
-    from privsynth.training import plan
+    from privsynth.training import shares
     from privsynth.transforms import encoder
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     seed_noise(seed)
-    plan._SECOND_LOOK = second
+    shares._SECOND_LOOK = second
     if not beside:
-        plan._looks = looks_inside
+        shares._looks = looks_inside
     if not second:
         encoder.has_rarer_levels = lambda column: False  # type: ignore[assignment]
     train, test, target = cases(name)
@@ -72,12 +72,12 @@ def measure_looks(name: str, *, epsilon: float, seed: int, second: float, beside
 
 def looks_inside(share: float, n_values: int, n_levels: int) -> dict[str, float]:
     """Share out a discovery's budget over the looks by columns: in all it is no more than with one look."""
-    from privsynth.training import plan
+    from privsynth.training.shares import _SECOND_LOOK, LEVELS, RARER, VALUES
 
     of_levels = share * n_levels / (n_values + n_levels)
-    second = plan._SECOND_LOOK * of_levels
-    shares = {plan.LEVELS: of_levels - second, plan.RARER: second, plan.VALUES: share - of_levels}
-    return shares if n_values else {label: shares[label] for label in (plan.LEVELS, plan.RARER)}
+    second = _SECOND_LOOK * of_levels
+    found = {LEVELS: of_levels - second, RARER: second, VALUES: share - of_levels}
+    return found if n_values else {label: found[label] for label in (LEVELS, RARER)}
 
 
 def main() -> None:

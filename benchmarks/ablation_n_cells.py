@@ -40,7 +40,7 @@ def measure_cells(name: str, *, epsilon: float, seed: int, n_cells: int | None) 
     torch.set_num_threads(1)
     seed_noise(seed)
     if n_cells is not None:
-        plan._n_cells = lambda *_: n_cells
+        plan.n_cells_of = lambda *_: n_cells
     train, test, target = cases(name)
     start = time.process_time()
     model = CTGAN(epsilon, target=target, verbose=False, random_state=seed).fit(train)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from common import isolated, measure_fit, median_rows, write_table
 
-from privsynth.training import loop, plan
+from privsynth.training import loop, shares
 
 VARIANTS = {
     "partitions": (),
@@ -26,7 +26,7 @@ CASES = [("adult", 0.3), ("adult", 1.0), ("adult", 10.0), ("cardio", 1.0)]
 
 def measure_variant(table: str, *, without: list[str], **parameters: Any) -> dict[str, Any]:
     """Fit another way; called in a process of its own, so the patches end with it."""
-    plan._FEW_BOXES = 10**9 if "no partitions" in without else 4
+    shares._FEW_BOXES = 10**9 if "no partitions" in without else 4
     if "all steps" in without:
         loop._NEAR = 0.0
     if "before" in without:

@@ -65,7 +65,7 @@ def equal_widths() -> None:
 
     continuous._grid_edges = even
     continuous.LEAST_NOISES = 0
-    plan._n_cells = lambda *_: continuous.MAX_CELLS
+    plan.n_cells_of = lambda *_: continuous.MAX_CELLS
     one_round()
     no_atoms()
 
@@ -79,14 +79,14 @@ def one_round() -> None:
     """Leaves are counted once, with the whole share of leaves, and never split."""
     first, *later = continuous.ROUNDS
     continuous.ROUNDS = (first,)
-    usual = plan._shares
+    usual = plan.shares_of
 
     def shares(*arguments: Any, **more: Any) -> dict[str, float]:
         found = usual(*arguments, **more)
         moved = sum(found[label] for label in later if label in found)
         return {label: 1e-9 if label in later else x + moved * (label == first) for label, x in found.items()}
 
-    plan._shares = shares
+    plan.shares_of = shares
 
 
 def even_in_cells() -> None:
@@ -106,7 +106,7 @@ def even_in_cells() -> None:
 
 def fewer_cells() -> None:
     """16 cells a number at most, whatever the noise."""
-    plan._n_cells = lambda *_: 16
+    plan.n_cells_of = lambda *_: 16
 
 
 def whole_pairs() -> None:
@@ -130,7 +130,7 @@ def few_pairs() -> None:
         n_pairs = columns * (columns - 1) // 2
         return n_pairs, min(n_pairs, columns)
 
-    plan._pairs = pairs
+    plan.pairs_of = pairs
 
 
 def no_class_columns() -> None:
@@ -139,14 +139,14 @@ def no_class_columns() -> None:
 
 
 def _without(label: str) -> None:
-    usual = plan._shares
+    usual = plan.shares_of
 
     def shares(*arguments: Any, **more: Any) -> dict[str, float]:
         found = usual(*arguments, **more)
         found.pop(label, None)
         return found
 
-    plan._shares = shares
+    plan.shares_of = shares
 
 
 def components(number: int) -> None:

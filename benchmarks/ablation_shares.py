@@ -15,7 +15,7 @@ from ablation_weights import seed_noise
 from common import RESULTS, records, run_once, wanted_fits, write_table
 from tables import cases
 
-from privsynth.training import plan
+from privsynth.training import plan, shares
 
 WHOLE = "columns by class 20 (default up to 10,000 rows)"
 LOOKS = (plan.LEVELS, plan.RARER)
@@ -50,15 +50,15 @@ def measure_shares(name: str, *, epsilon: float, seed: int, factors: dict[str, f
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     seed_noise(seed)
-    usual = plan._shares
+    usual = plan.shares_of
 
-    plan._FEW_IN_CLASS = math.inf  # columns by class have their whole share, if nothing else is said
+    shares._FEW_IN_CLASS = math.inf  # columns by class have their whole share, if nothing else is said
 
     def others(request: plan.Request, training: float, *, signal: float, n_rows: float) -> dict[str, float]:
         found = usual(request, training, signal=signal, n_rows=n_rows)
         return {label: share * factors.get(label, 1.0) for label, share in found.items()}
 
-    plan._shares = others
+    plan.shares_of = others
     train, test, target = cases(name)
     model = CTGAN(epsilon, target=target, verbose=False, random_state=seed).fit(train)
     synthetic = model.sample(len(train), random_state=1)

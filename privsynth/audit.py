@@ -150,7 +150,7 @@ def _notes(trained: DPSGD | None, fitted: float | None) -> tuple[str, ...]:
 
 
 def _mu_of_fit(epsilon: float, delta: float) -> float:
-    """Return the mu that a fit without discoveries and DP-SGD has for its counts (`training.plan`)."""
+    """Return the mu that a fit without discoveries and DP-SGD has for its counts (`training.shares`)."""
     return gdp_mu(epsilon * (1 - MARGIN - SIZE_SHARE), delta * (1 - ROUNDING_SHARE))
 
 

@@ -19,7 +19,7 @@ from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise
 from privsynth.schema import Categorical, Continuous, Identifier
 from privsynth.synthesizers import ctgan
-from privsynth.training import choice, measure, partitions, plan, private, refine
+from privsynth.training import choice, measure, partitions, plan, private, refine, shares
 from privsynth.transforms import levels
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon", "ignore:About .* carry little signal")
@@ -254,7 +254,7 @@ def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(levels, "discover_values", recorded_discovery)
         patch.setattr(plan, "calibrate_noise_multiplier", calibrate)
-        patch.setattr(plan, "_FEW_BOXES", 0)  # small tables have partitions too, beside a selection of pairs
+        patch.setattr(shares, "_FEW_BOXES", 0)  # small tables have partitions too, beside a selection of pairs
         yield
 
 

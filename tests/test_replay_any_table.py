@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from privsynth.training import plan
+from privsynth.training import shares
 from privsynth.transforms import levels
 from tests.test_replay import LABELS, Recorded, Recording, fit, make_frame, recorded_discovery
 
@@ -52,7 +52,7 @@ def another(frame):
 def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(levels, "discover_values", recorded_discovery)
-        patch.setattr(plan, "_FEW_BOXES", 4)  # partitions in small tables too
+        patch.setattr(shares, "_FEW_BOXES", 4)  # partitions in small tables too
         yield
 
 

@@ -12,7 +12,7 @@ from privsynth import Schema
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.unit import ONE_ROW
 from privsynth.schema import Categorical, Continuous, Identifier
-from privsynth.training import plan
+from privsynth.training import shares
 from privsynth.transforms import levels, units
 from tests.test_replay import LABELS, ORDINARY, Recording, distance, excesses, fit, make_frame, recorded_discovery
 
@@ -37,7 +37,7 @@ PERSONS = {
 def _recorded_discoveries():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(levels, "discover_values", recorded_discovery)
-        patch.setattr(plan, "_FEW_BOXES", 0)
+        patch.setattr(shares, "_FEW_BOXES", 0)
         yield
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from privsynth.kinds import Categorical, Continuous, Datetime
 from privsynth.schema import Schema
-from privsynth.training import measure, plan, questions
+from privsynth.training import measure, questions, shares
 from privsynth.transforms import levels
 from tests.test_replay import (
     NEIGHBOURS,
@@ -50,7 +50,7 @@ class Party(Recorded):
 def _settings():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(levels, "discover_values", recorded_discovery)
-        patch.setattr(plan, "_FEW_BOXES", 0)
+        patch.setattr(shares, "_FEW_BOXES", 0)
         yield
 
 

@@ -30,9 +30,10 @@ from privsynth.training.loop import LEARNING_RATE, Settings, Trainer, fix_class
 from privsynth.training.measured import MeasuredCritic
 from privsynth.training.mixture import Mixture
 from privsynth.training.monitor import Monitor
-from privsynth.training.plan import CHOICE, ROUNDING, TRAINING, Plan
+from privsynth.training.plan import ROUNDING, Plan
 from privsynth.training.refine import refine, release_partitions
 from privsynth.training.releases import Releases
+from privsynth.training.shares import CHOICE, TRAINING
 from privsynth.training.tables import Tables
 from privsynth.training.threads import few_threads
 from privsynth.transforms.cells import IntArray

@@ -35,10 +35,11 @@ from privsynth.training.loop import Trainer
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, measure
 from privsynth.training.monitor import Monitor
 from privsynth.training.partitions import PARTITIONS
-from privsynth.training.plan import ROUNDING, SIZE_SHARE, Plan, Request, compare_delta, make_plan, weakness
+from privsynth.training.plan import ROUNDING, SIZE_SHARE, Plan, compare_delta, make_plan, weakness
 from privsynth.training.questions import Questions, questions_of
 from privsynth.training.refine import release_partitions
 from privsynth.training.roles import Roles
+from privsynth.training.shares import Request
 from privsynth.training.tables import Tables, add_up, crowded_columns
 from privsynth.transforms.agreed import public_columns
 from privsynth.transforms.cells import IntArray

@@ -53,7 +53,7 @@ _HIGH = np.array([1, 2, 4, 8, 16, 32, 64, 128])  # the last bin is open
 _MIDDLE = (_LOW + _HIGH) / 2
 _ARRIVES = 0.25  # of what leaving rows out can do: see above
 _CELLS = 30  # of an average column, after small ones are merged
-_ONE_WAY_SHARE = 0.05  # of mu^2, which 1-way counts have about (training/plan.py)
+_ONE_WAY_SHARE = 0.05  # of mu^2, which 1-way counts have about (training/shares.py)
 _CLEAR = 5.0  # a bin counts from this many noise scales on: 1 empty bin in 300 does
 
 

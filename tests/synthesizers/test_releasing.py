@@ -26,7 +26,7 @@ from privsynth.errors import (
 from privsynth.evaluation import marginal_tvd
 from privsynth.kinds import Categorical, Continuous, Datetime, Identifier
 from privsynth.rules import FixedCombinations, Formula, Range
-from privsynth.training import plan, tables
+from privsynth.training import shares, tables
 from privsynth.transforms import encoder
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -79,7 +79,7 @@ def pair():
 def chain():
     """One party goes first, and another follows; with partitions."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "_FEW_BOXES", 2)
+        patch.setattr(shares, "_FEW_BOXES", 2)
         first = party(8.0, delta=1e-4).release(wide_frame(0), first=True)
     assert first.tables.partitions is not None
     return [first, party(8.0, delta=1e-4, target=None).release(wide_frame(1), like=first)]

@@ -23,7 +23,7 @@ from privsynth.training.partitions import (
     grow_partitions,
     measure_partitions,
 )
-from privsynth.training.plan import _n_boxes
+from privsynth.training.shares import n_boxes_of
 from tests.training.test_measured import CPU, LAYOUT, make_critic, make_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::privsynth.errors.PrivsynthWarning")
@@ -154,10 +154,10 @@ def test_tables_of_few_columns_have_partitions_too():
 
 
 def test_boxes_follow_the_budget():
-    sizes = [_n_boxes(signal, 10**6) for signal in (1.0, 500.0, 2_500.0, 1e5, math.inf)]
+    sizes = [n_boxes_of(signal, 10**6) for signal in (1.0, 500.0, 2_500.0, 1e5, math.inf)]
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[-1]) == (2, MOST_BOXES)
-    assert _n_boxes(math.inf, 200) < 10  # no more boxes than a small table fills
+    assert n_boxes_of(math.inf, 200) < 10  # no more boxes than a small table fills
 
 
 def test_columns_that_turn_out_to_be_identifiers_leave_nothing_to_cut():

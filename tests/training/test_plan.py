@@ -16,21 +16,18 @@ from privsynth.privacy.events import BoundedRange, Failure, Gaussian, Subsampled
 from privsynth.privacy.mechanisms import Mechanisms
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.privacy.unit import Unit
-from privsynth.training import plan as plan_module
 from privsynth.training.measure import CLASS_COLUMNS, CONDITION_PAIRS, PAIRS, SELECTION
 from privsynth.training.partitions import PARTITIONS
 from privsynth.training.plan import (
-    CHOICE,
     MARGIN,
     ROUNDING,
     SIZE_SHARE,
-    TRAINING,
     VALUES_DELTA_SHARE,
-    Request,
     make_plan,
     plan_answers,
     weakness,
 )
+from privsynth.training.shares import CHOICE, TRAINING, Request, gate
 from privsynth.transforms.encoder import BOUNDS, LEVELS, MAX_CELLS, ONE_WAY, RARER, ROUNDS, VALUES
 from privsynth.transforms.inspection import INSPECTION
 
@@ -343,7 +340,7 @@ def test_the_neural_critic_runs_where_it_is_asked_for_only():
 
 
 def test_less_noise_gets_dp_sgd_more_of_the_budget():
-    asked = [plan_module._gate(make_request(critic="both"), 0.27, n) for n in (10**4, 10**5, 3 * 10**5, 10**6)]
+    asked = [gate(make_request(critic="both"), 0.27, n) for n in (10**4, 10**5, 3 * 10**5, 10**6)]
     shares, ratios = zip(*asked, strict=True)
     assert list(ratios) == sorted(ratios, reverse=True)
     assert list(shares) == sorted(shares)
