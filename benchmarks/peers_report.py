@@ -50,12 +50,15 @@ OVERVIEW = (
     "much better privsynth's value is, negative where the peer's is."
 )
 
+LENT = "AIM of dpmm on the codes of our encoder, at the same total epsilon; where it did not end in time there is no row."
+
 
 def write(records: list[Record]) -> None:
     """Write results/peers.md, results/peers.svg and the table in the documentation."""
     tables = list(dict.fromkeys(record["table"] for record in records))
     lines = ["# Quality at equal total epsilon", "", *(f"- {line}" for line in MEANING), ""]
     lines += ["## Overview", "", OVERVIEW, "", *overview(records), ""]
+    lines += ["## Against AIM on our cells", "", LENT, "", *overview(records, borrowed=True), ""]
     for table in tables:
         mine = [record for record in records if record["table"] == table]
         for epsilon in dict.fromkeys(record["epsilon"] for record in mine):
@@ -84,26 +87,32 @@ def summary(records: list[Record]) -> list[str]:
     return lines
 
 
-def overview(records: list[Record]) -> list[str]:
-    """Return a table of privsynth, the best peer as it comes and the difference, for every table and epsilon."""
-    heads = [f"{measure}, {OURS} | best peer | lead" for measure in RIVALRY]
+def overview(records: list[Record], *, borrowed: bool = False) -> list[str]:
+    """Return a table of privsynth, the best peer as it comes and the difference, for every table and epsilon.
+
+    With `borrowed`, the peer is AIM on our cells, where it has ended in time.
+    """
+    rival = BORROWED if borrowed else "best peer"
+    heads = [f"{measure}, {OURS} | {rival} | lead" for measure in RIVALRY]
     lines = ["| table | ε | " + " | ".join(heads) + " |", "|" + "---|" * (3 * len(RIVALRY) + 2)]
     for table, epsilon in dict.fromkeys((record["table"], record["epsilon"]) for record in records):
         here = [r for r in records if (r["table"], r["epsilon"]) == (table, epsilon)]
-        cells = [cell for measure in RIVALRY for cell in _rivalry(_medians(here, measure), measure)]
-        lines.append(f"| {table} | {epsilon} | " + " | ".join(cells) + " |")
+        medians = [(measure, _medians(here, measure)) for measure in RIVALRY]
+        if not borrowed or all(BORROWED in found for _, found in medians):
+            cells = [cell for measure, found in medians for cell in _rivalry(found, measure, borrowed=borrowed)]
+            lines.append(f"| {table} | {epsilon} | " + " | ".join(cells) + " |")
     return lines
 
 
-def _rivalry(medians: dict[str, float], measure: str) -> tuple[str, str, str]:
+def _rivalry(medians: dict[str, float], measure: str, *, borrowed: bool) -> tuple[str, str, str]:
     """Return privsynth's value, the best peer's and privsynth's lead, as text."""
-    peers = {name: value for name, value in medians.items() if name not in (OURS, BORROWED)}
+    peers = {name: value for name, value in medians.items() if name != OURS and (name == BORROWED) == borrowed}
     ours = f"{medians[OURS]:.3f}" if OURS in medians else "–"
     if not peers:
         return ours, "–", "–"
     best = max(peers, key=lambda name: _lead(peers[name], 0.0, measure))
     lead = f"{_lead(medians[OURS], peers[best], measure):+.3f}" if OURS in medians else "–"
-    return ours, f"{peers[best]:.3f} ({best})", lead
+    return ours, f"{peers[best]:.3f}" + ("" if borrowed else f" ({best})"), lead
 
 
 def beaten(records: list[Record]) -> list[str]:

@@ -150,5 +150,7 @@ def test_the_overview_tells_who_is_ahead_and_leaves_out_the_references():
         "A beats privsynth: TVD2 0.100 to 0.200, by 0.100.",
     ]
     assert overview(runs)[-1] == "| t | 1 | 0.800 | 0.600 (A) | +0.200 | 0.200 | 0.100 (A) | -0.100 |"
+    assert overview(runs, borrowed=True)[-1] == "| t | 1 | 0.800 | 0.850 | -0.050 | 0.200 | 0.050 | -0.150 |"
+    assert len(overview([r for r in runs if r["synthesizer"] != "AIM on our cells"], borrowed=True)) == 2
     assert beaten(runs[3:]) == []
     assert overview(runs[3:])[-1] == "| t | 1 | – | 0.600 (A) | – | – | 0.100 (A) | – |"
