@@ -49,8 +49,9 @@ OVERVIEW = (
     "Medians over seeds. The best peer: of the private ones as they come (without privacy: of the others); lead: how "
     "much better privsynth's value is, negative where the peer's is."
 )
-
-LENT = "AIM of dpmm on the codes of our encoder, at the same total epsilon; where it did not end in time there is no row."
+LENT = (
+    "AIM of dpmm on the codes of our encoder, at the same total epsilon; where it did not end in time there is no row."
+)
 
 
 def write(records: list[Record]) -> None:
