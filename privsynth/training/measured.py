@@ -4,7 +4,8 @@ With soft outputs P (rows: components of the mixture), the expected tables are m
 sampling noise: 1-ways ``n_c mean(P_c)`` and all pairs at once ``n_c P_c' P_c / B_c``; boxes of partitions are
 means of products of interval masses.  The loss is the mean over released cells of
 ``(expected - released)^2 / scale^2``: 1 is the noise floor, for then the model is as far from the release as the
-truth is.  Exact releases (``epsilon=None``) count as noisy by 0.1% of the rows, those of a class by
+truth is.  Where pairs are shrunk (`training.shrinkage`), the truth is nearer, and the sum is divided by fewer cells.
+Exact releases (``epsilon=None``) count as noisy by 0.1% of the rows, those of a class by
 as much times the root of its share: a rare class would not be seen otherwise.
 """
 
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privsynth.privacy.mechanisms import Release
 from privsynth.training.measure import Measurements
 from privsynth.training.pairs import DensePairs, SparsePairs
 from privsynth.training.partitions import Boxes, PartitionTable
+from privsynth.training.shrinkage import shrink
 from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
@@ -41,10 +44,19 @@ class MeasuredCritic:
         Where the targets are kept.
     seed : int
         For the pairs compared in a step, where the table is too wide to compare all.
+    shrinkage : bool
+        Whether pairs are drawn towards independence as far as their noise leaves in doubt that they are off it.
     """
 
     def __init__(
-        self, measurements: Measurements, layout: Layout, *, n_rows: int, device: torch.device, seed: int = 0
+        self,
+        measurements: Measurements,
+        layout: Layout,
+        *,
+        n_rows: int,
+        device: torch.device,
+        seed: int = 0,
+        shrinkage: bool = True,
     ) -> None:
         self.layout = layout
         self.n_rows = float(n_rows)
@@ -64,7 +76,13 @@ class MeasuredCritic:
         if measurements.class_columns is not None:
             self._by_class = self._tensor(measurements.class_columns.values)
             self._by_class_scale = self._scale(measurements.class_columns.scale)
-        tables = [t for t in (measurements.condition_pairs, measurements.pairs) if t is not None]
+        pairs, self._lost = measurements.pairs, 0.0
+        if pairs is not None and shrinkage:
+            columns = measurements.class_columns
+            if columns is None:
+                columns = Release(measurements.one_way.values[None], measurements.one_way.scale)
+            pairs, self._lost = shrink(pairs, columns, layout, self.class_shares * n_rows)
+        tables = [table for table in (measurements.condition_pairs, pairs) if table is not None]
         kind = SparsePairs if layout.width > _MAX_WIDTH else DensePairs
         self._pairs = [kind(table, self._scale(table.scale), layout, device) for table in tables]
         noisy = measurements.one_way.scale > 0
@@ -99,7 +117,7 @@ class MeasuredCritic:
         for pairs in self._pairs:
             squares = squares + pairs.squares(parts, self._sizes, self._relative, self._rng)
             cells = cells + pairs.n_cells
-        return squares / cells.clamp(min=1.0)  # none where the target is the only column
+        return squares / (cells - self._lost).clamp(min=1.0)  # no cells where the target is the only column
 
     def _some_partitions(self) -> list[tuple[Boxes, Tensor]]:
         """Return the partitions compared in this step: every fourth counts for four, to save time."""

@@ -88,7 +88,8 @@ def slow_loss(parts, measurements, sizes):
     return float(np.mean(np.square(errors)))
 
 
-def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None, uneven=False):
+def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None, uneven=False, shrinkage=False):
+    """A critic and what it compares with; as released, for shrinkage is tested by itself (test_shrinkage)."""
     rng = np.random.default_rng(seed)
     others = [j for j in range(4) if j != split]
     pairs = [(i, j) for i in others for j in others if i < j] if pairs is None else pairs
@@ -100,7 +101,7 @@ def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None, uneven=Fal
     releases = make_measurements(
         split, truth=truth, scale=scale, rng=rng, pairs=pairs, condition_pairs=conditions, relative=relative
     )
-    return MeasuredCritic(releases, LAYOUT, n_rows=n_rows, device=CPU), releases
+    return MeasuredCritic(releases, LAYOUT, n_rows=n_rows, device=CPU, shrinkage=shrinkage), releases
 
 
 @pytest.mark.parametrize("split", [None, 0, 1])
@@ -187,7 +188,7 @@ def test_wide_tables_take_a_product_for_each_pair(monkeypatch, split, pairs, une
     plain = [part.detach() for part in parts]
     assert loss.item() == pytest.approx(slow_loss(plain, releases, critic.class_shares * critic.n_rows), rel=1e-4)
     monkeypatch.setattr(module, "_MAX_WIDTH", 10**6)
-    dense = MeasuredCritic(releases, LAYOUT, n_rows=2000, device=CPU).loss(parts)
+    dense = MeasuredCritic(releases, LAYOUT, n_rows=2000, device=CPU, shrinkage=False).loss(parts)
     slopes, wanted = torch.autograd.grad(3 * loss, parts), torch.autograd.grad(3 * dense, parts)
     for ours, theirs in zip(slopes, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

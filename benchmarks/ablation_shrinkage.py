@@ -1,0 +1,126 @@
+"""Pairs drawn towards independence, or as released: python benchmarks/ablation_shrinkage.py [--seeds 3] [--write].
+
+Whole fits, nothing declared. The fits of a seed draw the same noise, in units of its scale, so these fits are
+measurements and nothing that could be published. Rows in results/ablation_shrinkage.jsonl are kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from ablation_weights import seed_noise
+from common import RESULTS, records, run_once, wanted_fits, write_table
+from tables import cases
+
+NONE, DEFAULT, ALIKE = "as released", "shrunk (default)", "shrunk, deviations alike in all cells"
+SMALL, ALWAYS = "shrunk, small classes too", "shrunk, whatever the noise"
+CHOICES: dict[str, dict[str, Any]] = {
+    NONE: {"_NOISY": np.inf},
+    DEFAULT: {},
+    ALIKE: {"alike": True},
+    SMALL: {"_LARGE": 0.0},
+    ALWAYS: {"_NOISY": 0.0},
+}
+ALL = [NONE, DEFAULT, ALIKE, SMALL]
+CASES: dict[tuple[str, float], list[str]] = {
+    ("stroke", 0.3): [NONE, DEFAULT],
+    ("stroke", 1.0): ALL,
+    ("stroke", 3.0): ALL,
+    ("stroke", 10.0): [NONE, DEFAULT],
+    ("transactions 10k", 0.3): [NONE, DEFAULT],
+    ("transactions 10k", 1.0): ALL,
+    ("transactions 10k", 3.0): [NONE, DEFAULT],
+    ("transactions 10k", 10.0): [NONE, DEFAULT],
+    ("adult", 0.3): [NONE, DEFAULT],
+    ("adult", 1.0): ALL,
+    ("adult", 3.0): [NONE, DEFAULT],
+    ("adult", 10.0): [NONE, ALWAYS],
+    ("cardio", 0.3): [NONE, DEFAULT],
+    ("cardio", 1.0): [NONE, DEFAULT],
+    ("cardio", 3.0): [NONE, ALWAYS],
+    ("transactions 100k", 1.0): [NONE, DEFAULT],
+}
+FEW = 10_000  # rows: what as many teach is mostly which were drawn, so five times as many are
+STORE = RESULTS / "ablation_shrinkage.jsonl"
+MEASURES = ("TVD2", "TVD3", "TSTR", "AP")
+
+
+def measure_shrinkage(name: str, *, epsilon: float, choice: str, seed: int) -> dict[str, float]:
+    """Fit and score once, with noise of a public seed; in a process of its own, so the patches end with it."""
+    import torch
+    from measures import triple_tvd
+
+    from privsynth import CTGAN
+    from privsynth.evaluation import marginal_tvd, train_synthetic_test_real
+    from privsynth.privacy.noise import SecureNoise
+    from privsynth.training import shrinkage
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    seed_noise(seed)
+    chooser = np.random.default_rng([seed, 1])
+    SecureNoise.gumbel = lambda self, size: chooser.gumbel(size=size)  # type: ignore[method-assign]
+    changes = dict(CHOICES[choice])
+    if changes.pop("alike", False):
+        usual = shrinkage._variances
+        shrinkage._variances = lambda growth: usual(growth[:1])
+    for constant, value in changes.items():
+        setattr(shrinkage, constant, value)
+    train, test, target = cases(name)
+    model = CTGAN(epsilon, target=target, verbose=False, random_state=seed).fit(train)
+    synthetic = model.sample(len(train), random_state=1)
+    taught = synthetic if len(train) > FEW else model.sample(5 * len(train), random_state=1)
+    scores = train_synthetic_test_real(train, taught, target=target, holdout=test).scores
+    return {
+        "TVD2": marginal_tvd(train, synthetic, order=2).mean,
+        "TVD3": triple_tvd(train, synthetic),
+        "TSTR": scores[0].value,
+        "AP": scores[1].value,
+    }
+
+
+def main() -> None:
+    for seed, name, epsilon, choice in wanted_fits(__doc__, list(CASES), CHOICES, seeds=3):
+        if choice in CASES[name, epsilon]:
+            key = {"table": name, "epsilon": epsilon, "choice": choice, "seed": seed}
+            run_once(STORE, key, "measure_shrinkage", name, module="ablation_shrinkage", **{
+                k: v for k, v in key.items() if k != "table"
+            })  # fmt: skip
+    report()
+
+
+def report() -> None:
+    """Write means, and differences from pairs as released at the same seed."""
+    rows, lines = records(STORE), []
+    for (name, epsilon), labels in CASES.items():
+        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
+        before = {row["seed"]: row for row in mine if row["choice"] == NONE}
+        for label in labels:
+            runs = {row["seed"]: row for row in mine if row["choice"] == label}
+            if runs:
+                lines.append({"table": name, "epsilon": epsilon, "choice": label, **_line(runs, before, label)})
+    write_table(
+        "ablation_shrinkage", "Pairs drawn towards independence, or as released", lines,
+        ["Whole fits, nothing declared: means, and differences from fits of the same seed with pairs as released, with "
+         "their standard errors. Classifiers of stroke and the 10k transactions learn from five times the rows.",
+         "The default is \"as released\" on Adult at epsilon 10 and cardio at 3, where the noise is small.",
+         "That there is shrinkage, of these kinds, was chosen on seeds 0 to 2 of these tables, by another program."],
+    )  # fmt: skip
+
+
+def _line(runs: dict[int, Any], before: dict[int, Any], label: str) -> dict[str, Any]:
+    line: dict[str, Any] = {"fits": len(runs)}
+    both = sorted(runs.keys() & before.keys())
+    for measure in MEASURES:
+        line[measure] = f"{np.mean([run[measure] for run in runs.values()]):.4f}"
+        line[f"{measure} less"] = None
+        if len(both) > 1 and label != NONE:
+            gaps = [runs[seed][measure] - before[seed][measure] for seed in both]
+            line[f"{measure} less"] = f"{np.mean(gaps):+.4f} ± {np.std(gaps, ddof=1) / len(gaps) ** 0.5:.4f}"
+    return line
+
+
+if __name__ == "__main__":
+    main()
