@@ -112,13 +112,14 @@ def deviations(observed: FloatArray, expected: FloatArray, scale: float) -> tupl
     likelihoods = _likelihoods(seen[some], _variances(growth[:, some]))
     weights = np.full(likelihoods.shape[1], 1 / likelihoods.shape[1])
     for _ in range(_ROUNDS):
-        weights = _posterior(likelihoods, weights).mean(axis=0) + _LEAST
+        weights = weights * (likelihoods.T @ (1 / (likelihoods @ weights))) / len(likelihoods) + _LEAST
         weights /= weights.sum()
     means, left = np.empty(seen.size), 0.0
     for start in range(0, seen.size, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         variances = _variances(growth[:, part])
-        chances = _posterior(_likelihoods(seen[part], variances), weights)
+        chances = _likelihoods(seen[part], variances) * weights
+        chances /= chances.sum(axis=1, keepdims=True)
         kept = variances / (1 + variances)
         each = kept * seen[part, None]
         means[part] = (chances * each).sum(axis=1)
@@ -137,10 +138,3 @@ def _likelihoods(seen: FloatArray, variances: FloatArray) -> FloatArray:
     logs = -0.5 * (seen[:, None] ** 2 / (1 + variances) + np.log1p(variances))
     likelihoods: FloatArray = np.exp(logs - logs.max(axis=1, keepdims=True))
     return likelihoods
-
-
-def _posterior(likelihoods: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the chance of each part for each cell."""
-    joint = likelihoods * weights
-    chances: FloatArray = joint / joint.sum(axis=1, keepdims=True)
-    return chances
