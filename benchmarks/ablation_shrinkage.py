@@ -15,15 +15,14 @@ from common import RESULTS, records, run_once, wanted_fits, write_table
 from tables import cases
 
 NONE, DEFAULT, ALIKE = "as released", "shrunk (default)", "shrunk, deviations alike in all cells"
-SMALL, ALWAYS = "shrunk, small classes too", "shrunk, whatever the noise"
+ALWAYS = "shrunk, whatever the noise"
 CHOICES: dict[str, dict[str, Any]] = {
     NONE: {"_NOISY": np.inf},
     DEFAULT: {},
     ALIKE: {"alike": True},
-    SMALL: {"_LARGE": 0.0},
     ALWAYS: {"_NOISY": 0.0},
 }
-ALL = [NONE, DEFAULT, ALIKE, SMALL]
+ALL = [NONE, DEFAULT, ALIKE]
 CASES: dict[tuple[str, float], list[str]] = {
     ("stroke", 0.3): [NONE, DEFAULT],
     ("stroke", 1.0): ALL,
@@ -106,7 +105,7 @@ def report() -> None:
         ["Whole fits, nothing declared: means, and differences from fits of the same seed with pairs as released, with "
          "their standard errors. Classifiers of stroke and the 10k transactions learn from five times the rows.",
          "The default is \"as released\" on Adult at epsilon 10 and cardio at 3, where the noise is small.",
-         "That there is shrinkage, of these kinds, was chosen on seeds 0 to 2 of these tables, by another program."],
+         "That pairs are shrunk, and by which kinds of deviation, was chosen on these seeds, by another program."],
     )  # fmt: skip
 
 

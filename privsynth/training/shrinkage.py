@@ -21,8 +21,8 @@ from privsynth.transforms.cells import FloatArray
 from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
 
-_LARGE = 0.1  # of the rows: what is rare in smaller classes would be drawn away (benchmarks/ablation_shrinkage.py)
-_NOISY = 1 / 2500  # of the rows: a count's standard deviation below which pairs are left as they are
+_LARGE = 0.1  # of the rows: what is rare in smaller classes would be drawn away (docs/method.md)
+_NOISY = 1 / 2500  # of the rows: a count's standard deviation below which pairs stay (benchmarks/ablation_shrinkage.py)
 _SCALES = 4.0 ** np.arange(-1, 6)
 _ROUNDS = 30
 _FITTED = 2048  # cells of a pair that weights are fitted to, at most
