@@ -6,7 +6,9 @@ the released ones are: adaptive shrinkage, an empirical Bayes estimate (Stephens
 taken for a deviation plus ``N(0, s^2)``, and the deviation for a draw from a mixture of normals about 0.  Their
 standard deviations are 0 and s times powers of 4, each in three kinds: the same in all cells, or growing with the root
 of the expected count, or with the count itself.  The weights of the mixture are fitted to each pair by EM, and the
-target becomes ``n u v'`` plus the posterior mean of the deviation.  Every input is a release: this is post-processing.
+counts are drawn half the way to ``n u v'`` plus the posterior mean of the deviation: noise of single cells averages out
+in a generator that is fitted to all of them, what is drawn in everywhere does not.  Where noise is so large that
+little else is in the counts, they are drawn the whole way.  Every input is a release: this is post-processing.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from privsynth.transforms.layout import Layout
 from privsynth.transforms.simplex import project_to_simplex
 
 _LARGE = 0.1  # of the rows: what is rare in smaller classes would be drawn away (docs/method.md)
-_NOISY = 1 / 2500  # of the rows: a count's standard deviation below which pairs stay (benchmarks/ablation_shrinkage.py)
+_HALF, _WHOLE = 1 / 200, 1 / 100  # of the rows: noise up to which counts go half the way, and from which the whole
 _SCALES = 4.0 ** np.arange(-1, 6)
 _ROUNDS = 30
 _FITTED = 2048  # cells of a pair that weights are fitted to, at most
@@ -49,12 +51,12 @@ def shrink(table: PairTable, columns: Release, layout: Layout, sizes: FloatArray
     table : PairTable
         Classes of a tenth of the rows or more are shrunk, where they are counted cell by cell.
     lost : float
-        Sum over the shrunk cells of one less their posterior variance in units of the noise's: the expected squared
-        error of the others is 1 a cell, that of these so much less in all.
+        Sum over the shrunk cells of one less their expected squared error, in units of the noise's: that of the others
+        is 1 a cell, that of these so much less in all.
     """
-    if table.scale <= _NOISY * sizes.sum() or columns.scale <= 0 or len(columns.values) < len(sizes):
+    if table.scale <= 0 or columns.scale <= 0 or len(columns.values) < len(sizes):
         return table, 0.0
-    values, lost = table.values.copy(), 0.0
+    values, lost, part = table.values.copy(), 0.0, _part(table.scale / sizes.sum())
     for c, n_rows in enumerate(sizes):
         alone = table.groups is None or (table.groups[c] == np.arange(layout.width)).all()
         if n_rows < _LARGE * sizes.sum() or not alone:
@@ -63,10 +65,16 @@ def shrink(table: PairTable, columns: Release, layout: Layout, sizes: FloatArray
         for (i, j), relative in table.noise.items():
             rows, cols = layout.spans[i].slice, layout.spans[j].slice
             expected = n_rows * np.outer(shares[rows], shares[cols])
-            mean, left = deviations(table.values[c, rows, cols] - expected, expected, relative * table.scale)
-            values[c, rows, cols] = expected + mean
-            lost += expected.size - left
+            seen, scale = table.values[c, rows, cols] - expected, relative * table.scale
+            mean, left = deviations(seen, expected, scale)
+            values[c, rows, cols] = expected + part * mean + (1 - part) * seen
+            lost += expected.size - left - float(np.square((1 - part) / scale * (seen - mean)).sum())
     return replace(table, values=values), lost
+
+
+def _part(noise: float) -> float:
+    """Return how much of the way counts go that have noise of such a standard deviation, as a share of the rows."""
+    return float(np.interp(noise, [_HALF, _WHOLE], [0.5, 1.0]))
 
 
 def _shares(table: PairTable, c: int, columns: Release, layout: Layout) -> FloatArray:

@@ -122,20 +122,44 @@ def block(table, c=0):
     return table.values[c, PAIRED.spans[0].slice, PAIRED.spans[1].slice].astype(float)
 
 
-def test_a_table_is_drawn_towards_the_product_of_its_columns():
-    table, columns, (truth,) = make_table()
+@pytest.mark.parametrize(("scale", "part"), [(25.0, 0.5), (100.0, 0.5), (150.0, 0.75), (200.0, 1.0), (400.0, 1.0)])
+def test_a_table_is_drawn_towards_the_product_of_its_columns(scale, part):
+    """Half the way where the noise is a two-hundredth of the rows or less, the whole from a hundredth on."""
+    table, columns, (truth,) = make_table(scale=scale)
     before = table.values.copy()
-    found, lost = shrink(table, columns, PAIRED, np.array([truth.sum()]))
-    weights = [1 / 25.0**2, 1 / (25.0**2 * 30), 1 / (25.0**2 * 20)]
+    found, lost = shrink(table, columns, PAIRED, np.array([20_000.0]))
+    weights = [1, 1 / 30, 1 / 20]
     rows = (columns.values[0, :20] * weights[0] + block(table).sum(axis=1) * weights[1]) / (weights[0] + weights[1])
     cols = (columns.values[0, 20:] * weights[0] + block(table).sum(axis=0) * weights[2]) / (weights[0] + weights[2])
-    expected = truth.sum() * np.outer(project_to_simplex(rows), project_to_simplex(cols))
-    means, left = deviations(block(table) - expected, expected, 25.0)
-    assert block(found) == pytest.approx(expected + means, rel=1e-4, abs=1e-2)
-    assert lost == pytest.approx(truth.size - left)
+    expected = 20_000.0 * np.outer(project_to_simplex(rows), project_to_simplex(cols))
+    means, left = deviations(block(table) - expected, expected, scale)
+    wanted = block(table) + part * (expected + means - block(table))
+    assert block(found) == pytest.approx(wanted, rel=1e-4, abs=1e-2)
+    # the truth is off the mean with the posterior variance, and the target off the mean by what was not drawn in
+    assert lost == pytest.approx(truth.size - left - np.square((wanted - expected - means) / scale).sum(), rel=1e-5)
     assert 0.3 * truth.size < lost < truth.size
     assert np.square(block(found) - truth).mean() < 0.7 * np.square(block(table) - truth).mean()
     assert (table.values == before).all()  # what is kept with the model is the release
+
+
+def errors_of_tables(*, stated, seeds=20):
+    """Mean squared error of the counts of shrunk tables, and what they claim, in units of the noise's."""
+    gaps = []
+    for seed in range(seeds):
+        table, columns, (truth,) = make_table(scale=25.0, seed=seed)
+        found, lost = shrink(replace(table, scale=stated), columns, PAIRED, np.array([20_000.0]))
+        claimed = (1 - lost / truth.size) * (stated / 25.0) ** 2
+        gaps.append(claimed - np.square(block(found) - truth).mean() / 25.0**2)
+    return np.mean(gaps)
+
+
+def test_half_the_way_a_table_says_how_far_it_is_from_the_truth():
+    """As near as its claim, .54 in the mean for .55 of 20 tables, with a standard error of .01.
+
+    The bounds are eight of these off: false alarms below 1e-9.
+    """
+    assert abs(errors_of_tables(stated=25.0)) < 0.1
+    assert abs(errors_of_tables(stated=12.5)) > 0.1  # the twin: less noise stated than there is
 
 
 def test_uneven_noise_is_counted_as_each_pair_has_it():
@@ -159,13 +183,12 @@ def test_small_classes_and_groups_are_left_as_released():
         assert [(found.values[c] == table.values[c]).all() for c in range(3)] == [c in alone for c in range(3)]
 
 
-@pytest.mark.parametrize("scale", [0.0, 25.0 * 0.3])
-def test_little_noise_leaves_pairs_as_released(scale):
+def test_exact_pairs_are_left_as_they_are():
     table, columns, _ = make_table(scale=25.0)
-    table = replace(table, scale=scale)
-    found, lost = shrink(table, columns, PAIRED, np.array([20_000.0]))
-    assert found is table
-    assert lost == 0
+    for exact in ((replace(table, scale=0.0), columns), (table, replace(columns, scale=0.0))):
+        found, lost = shrink(*exact, PAIRED, np.array([20_000.0]))
+        assert found is exact[0]
+        assert lost == 0
 
 
 def test_without_columns_of_each_class_pairs_stay_as_released():
@@ -182,7 +205,7 @@ def test_the_critic_compares_with_the_shrunk_pairs(split):
     columns = releases.class_columns or Release(releases.one_way.values[None], releases.one_way.scale)
     sizes = critic.class_shares * critic.n_rows
     pairs, lost = shrink(releases.pairs, columns, LAYOUT, sizes)
-    assert lost > 5
+    assert lost > 3
     parts = make_parts(split, seed=9, n=13)
     free = LAYOUT.width - (0 if split is None else LAYOUT.spans[split].size)
     cells = free * (1 if split is None else 1 + len(sizes)) + sum(part.n_cells for part in critic._pairs)
