@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from privsynth.errors import ConditionError
+from privsynth.training.balance import balance
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.layout import Layout
 
@@ -78,7 +79,8 @@ class Mixture:
         """Draw rows of cells, shape (n_rows, n_columns), counted within each column.
 
         Systematic sampling (Madow 1949): each row alone has the mixture's distribution, but components, and the
-        cells of each column within a component, come as often as they should to within one row.
+        cells of each column within a component, come as often as they should to within one row.  Pairs of columns do
+        as nearly as rows of the same component allow (`training.balance`).
         """
         shares = np.cumsum(self.weights)
         place = (np.arange(n_rows) + rng.random(1)) * (shares[-1] / max(1, n_rows))
@@ -91,6 +93,7 @@ class Mixture:
             shift = rng.random(len(counts))[component]
             matched = np.argsort(component + _BELOW_ONE * rng.random(n_rows))  # at random within each component
             cells[matched, j] = _climb(ladder, component, (rank + shift) / counts[component])
+        cells = balance(cells, component, self.weights, self.probabilities, self.layout, rng)
         return cells[rng.permutation(n_rows)]
 
     def draw_each(self, demands: Mapping[str, tuple[FloatArray, IntArray]], rng: np.random.Generator) -> IntArray:
