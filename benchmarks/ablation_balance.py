@@ -15,8 +15,8 @@ from common import RESULTS, records, run_once, wanted_fits, write_table
 from measures import class_tvd, triple_tvd
 from tables import cases
 
-NONE, DEFAULT = "none", "3 sweeps (default)"
-CHOICES = {NONE: 0, "1 sweep": 1, DEFAULT: 3, "10 sweeps": 10}
+NONE = "none"
+CHOICES = {NONE: 0, "1 sweep (default)": 1, "3 sweeps": 3, "10 sweeps": 10}
 CASES = [
     *(("stroke", epsilon) for epsilon in (1.0, 10.0)), *(("transactions 10k", epsilon) for epsilon in (1.0, 10.0)),
     *(("adult", epsilon) for epsilon in (1.0, 10.0)), ("cardio", 1.0), ("transactions 100k", 1.0),

@@ -14,7 +14,7 @@ import numpy as np
 from privsynth.transforms.cells import FloatArray, IntArray
 from privsynth.transforms.layout import Layout
 
-_SWEEPS = 3
+_SWEEPS = 1
 _SMALL, _BATCH = 30_000, (256, 2048)  # couples of rows that exchange at once, up to so many rows and above
 _MOST_ROWS = 200_000  # above, sampling noise is little beside what a model is off by, and the time is not
 _MOST_COUNTS = 1 << 22  # of pairs of cells in each class

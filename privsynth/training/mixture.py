@@ -80,7 +80,8 @@ class Mixture:
 
         Systematic sampling (Madow 1949): each row alone has the mixture's distribution, but components, and the
         cells of each column within a component, come as often as they should to within one row.  Pairs of columns do
-        as nearly as rows of the same component allow (`training.balance`).
+        as nearly as rows of the same component allow (`training.balance`), at the cost of a hundredth or so of the
+        chances of the rarest pairs.
         """
         shares = np.cumsum(self.weights)
         place = (np.arange(n_rows) + rng.random(1)) * (shares[-1] / max(1, n_rows))
