@@ -17,6 +17,7 @@ from privsynth.transforms.layout import Layout
 _SWEEPS = 1
 _SMALL, _BATCH = 30_000, (256, 2048)  # couples of rows that exchange at once, up to so many rows and above
 _MOST_ROWS = 200_000  # above, sampling noise is little beside what a model is off by, and the time is not
+_MOST_WORK = 40_000_000  # rows times squared columns: half a second or so
 _MOST_COUNTS = 1 << 22  # of pairs of cells in each class
 _MOST_KINDS = 16
 _CERTAIN = 1 - 1e-9
@@ -47,6 +48,8 @@ def balance(
     kinds, free = _kinds(weights, probabilities, layout)
     n_counts = (int(kinds.max()) + 1) * layout.width**2
     if len(free) < 2 or not 1 < len(cells) <= _MOST_ROWS or n_counts > _MOST_COUNTS:
+        return cells
+    if len(cells) * len(free) ** 2 > _MOST_WORK:
         return cells
     starts = np.array([span.start for span in layout.spans])
     pairs = Pairs(cells + starts, component, kinds, weights, probabilities)

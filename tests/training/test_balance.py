@@ -95,9 +95,12 @@ def test_large_draws_and_large_tables_are_left_alone(monkeypatch):
     mixture, rng = make_mixture(), np.random.default_rng(0)
     cells, component = drawn(mixture, 500, rng)
     assert (balanced(mixture, cells, component) != cells).any()
-    for limit, value in (("_MOST_ROWS", 499), ("_MOST_COUNTS", 2 * LAYOUT.width**2 - 1)):
+    limits = {"_MOST_ROWS": 500, "_MOST_COUNTS": 2 * LAYOUT.width**2, "_MOST_WORK": 500 * 3**2}
+    for limit, value in limits.items():
         with monkeypatch.context() as patch:
             patch.setattr(module, limit, value)
+            assert (balanced(mixture, cells, component) != cells).any()
+            patch.setattr(module, limit, value - 1)
             assert balanced(mixture, cells, component) is cells
     certain = mixture.condition({"a": np.eye(4)[0], "b": np.eye(5)[0]})[0]
     cells, component = drawn(certain, 500, rng)
