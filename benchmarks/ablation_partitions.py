@@ -29,6 +29,7 @@ def measure_variant(table: str, *, without: list[str], **parameters: Any) -> dic
     shares._FEW_BOXES = 10**9 if "no partitions" in without else 4
     if "all steps" in without:
         loop._NEAR = 0.0
+    parameters["steps"] = 1500
     if "before" in without:
         loop._NEAR, loop._FALLING = 0.0, 1000
         torch.optim.Adam = functools.partial(_usual_adam, torch.optim.Adam)

@@ -59,7 +59,7 @@ def fit_command(
     ledger: LedgerFile = None,
     ledger_epsilon: LedgerEpsilon = None,
     ledger_delta: LedgerDelta = None,
-    steps: Steps = 1500,
+    steps: Steps = None,
     critic: Annotated[
         str, typer.Option(help="auto, both, measured or neural; auto: measured, which won our comparisons.")
     ] = "auto",

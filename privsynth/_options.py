@@ -44,6 +44,11 @@ LedgerEpsilon = Annotated[
 LedgerDelta = Annotated[
     float | None, typer.Option(metavar="D", help="Total delta of a ledger that does not exist yet.")
 ]
-Steps = Annotated[int, typer.Option(metavar="N", min=1, help="Most training steps.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Most training steps; it ends before where noise allows no more. Default: 3000."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary; errors only.")]

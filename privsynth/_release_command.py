@@ -50,7 +50,7 @@ def release_command(
     ledger: LedgerFile = None,
     ledger_epsilon: LedgerEpsilon = None,
     ledger_delta: LedgerDelta = None,
-    steps: Steps = 1500,
+    steps: Steps = None,
     device: Device = "auto",
     random_state: Seed = None,
     quiet: Quiet = False,

@@ -41,6 +41,7 @@ from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.simplex import project_to_simplex
 
 _N_COMPONENTS = 1024
+_STEPS, _EXACT_STEPS = 3000, 1500  # at most (benchmarks/results/ablation_defaults.md)
 _GENTLE = 0.1  # of the rate, from weights that are good already (benchmarks/warm_start.py)
 
 
@@ -69,8 +70,9 @@ class CTGAN(Releasing):
         "auto" is the measured critic alone, which beat both together at every size and epsilon that was measured
         (docs/method.md); "both" gives DP-SGD a share of the budget by its noise; "measured" and "neural" run one
         alone ("neural" is a classic DP-SGD GAN).
-    steps : int, default 1500
-        Most steps of the measured critic; it stops at the noise floor.
+    steps : int, optional
+        Most steps of the measured critic; it stops at the noise floor. By default 3000, or 1500 without privacy,
+        where nothing else keeps it from learning the accidents of a small table.
     discriminator_steps : int, default 100
         DP-SGD steps of the neural critic.
     batch_size : int, default 512
@@ -124,7 +126,7 @@ class CTGAN(Releasing):
         target: str | None = None,
         schema: Any = None,
         critic: str = "auto",
-        steps: int = 1500,
+        steps: int | None = None,
         discriminator_steps: int = 100,
         batch_size: int = 512,
         embedding_dim: int = 64,
@@ -160,7 +162,8 @@ class CTGAN(Releasing):
             remedy = "Use a value well below 1/rows, such as 1e-5."
             check_real("CTGAN", "delta", self.delta, low=0, low_open=True, high=1, high_open=True, remedy=remedy)
         check_choice("CTGAN", "critic", self.critic, ("auto", "both", "measured", "neural"))
-        check_int("CTGAN", "steps", self.steps, low=1)
+        if self.steps is not None:
+            check_int("CTGAN", "steps", self.steps, low=1)
         check_int("CTGAN", "discriminator_steps", self.discriminator_steps, low=1)
         check_int("CTGAN", "batch_size", self.batch_size, low=1)
         check_int("CTGAN", "embedding_dim", self.embedding_dim, low=1)
@@ -234,7 +237,7 @@ class CTGAN(Releasing):
                 pool.to(device),
                 encoder.layout,
                 critic=critic,
-                settings=self._settings(plan, n_rows),
+                settings=self._settings(plan, n_rows, exact=critic.floor == 0),
                 seed=torch_seed(rng),
                 progress=monitor.on_step,
                 on_checkpoint=lambda stage, done: monitor.on_checkpoint(stage, done, trainer.mixture),
@@ -289,10 +292,10 @@ class CTGAN(Releasing):
         )
         trainer.generator.load_state_dict((before, *checkpoints)[best])
 
-    def _settings(self, plan: Plan, n_rows: int) -> Settings:
+    def _settings(self, plan: Plan, n_rows: int, *, exact: bool) -> Settings:
         return Settings(
             learning_rate=LEARNING_RATE if self._start is None else _GENTLE * LEARNING_RATE,
-            steps=self.steps,
+            steps=self.steps or (_EXACT_STEPS if exact else _STEPS),
             batch_size=max(1, round(plan.sampling_rate * n_rows)),
             max_grad_norm=self.max_grad_norm,
             discriminator_dim=tuple(self.discriminator_dim),
