@@ -15,6 +15,7 @@ from privsynth.datasets import make_patients, make_transactions
 from privsynth.errors import BudgetExceeded, ConditionError, DataError, NotFittedError, ParameterError, PrivsynthWarning
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.schema import Categorical, Continuous, Identifier
+from privsynth.synthesizers import ctgan
 from tests.synthesizers.frames import messy
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon little is learned")  # of a few dozen rows of a class
@@ -373,6 +374,17 @@ def test_a_model_of_a_schema_file_outlives_the_file(kind, tmp_path):
     again = load(tmp_path / "model")
     assert again.schema["age"] == Continuous(0, 120, decimals=0, nullable=False)
     assert again.steps == 2
+
+
+def test_by_default_exact_tables_get_half_the_steps_of_noisy_ones(monkeypatch):
+    assert (ctgan._STEPS, ctgan._EXACT_STEPS) == (3000, 1500)
+    monkeypatch.setattr(ctgan, "_STEPS", 4)  # the loss is far from the noise by then
+    monkeypatch.setattr(ctgan, "_EXACT_STEPS", 2)
+    frame = messy()[["age", "grade"]]
+    for steps, noisy, exact in ((None, 4, 2), (3, 3, 3)):
+        private = quick(5.0, steps=steps).fit(frame)
+        assert private.history_.stages[0] == ("measured critic", noisy)
+        assert fit_exactly(frame, steps=steps).history_.stages[0] == ("measured critic", exact)
 
 
 def test_y_is_learned_too():
