@@ -41,7 +41,6 @@ from privsynth.transforms.reshape import Reshape
 from privsynth.transforms.simplex import project_to_simplex
 
 _N_COMPONENTS = 1024
-_STEPS, _EXACT_STEPS = 3000, 1500  # at most (benchmarks/results/ablation_defaults.md)
 _GENTLE = 0.1  # of the rate, from weights that are good already (benchmarks/warm_start.py)
 
 
@@ -237,7 +236,7 @@ class CTGAN(Releasing):
                 pool.to(device),
                 encoder.layout,
                 critic=critic,
-                settings=self._settings(plan, n_rows, exact=critic.floor == 0),
+                settings=self._settings(plan, n_rows),
                 seed=torch_seed(rng),
                 progress=monitor.on_step,
                 on_checkpoint=lambda stage, done: monitor.on_checkpoint(stage, done, trainer.mixture),
@@ -292,10 +291,10 @@ class CTGAN(Releasing):
         )
         trainer.generator.load_state_dict((before, *checkpoints)[best])
 
-    def _settings(self, plan: Plan, n_rows: int, *, exact: bool) -> Settings:
+    def _settings(self, plan: Plan, n_rows: int) -> Settings:
         return Settings(
             learning_rate=LEARNING_RATE if self._start is None else _GENTLE * LEARNING_RATE,
-            steps=self.steps or (_EXACT_STEPS if exact else _STEPS),
+            steps=self.steps,
             batch_size=max(1, round(plan.sampling_rate * n_rows)),
             max_grad_norm=self.max_grad_norm,
             discriminator_dim=tuple(self.discriminator_dim),

@@ -31,6 +31,7 @@ _CHECKPOINTS = 4
 _TOLERANCE = 1.1
 _NEAR = 1.15  # of the noise floor: from there on the rate falls
 _FALLING = 150  # steps
+_STEPS, _EXACT_STEPS = 3000, 1500  # at most; of noisy and of exact releases (benchmarks/ablation_steps.py)
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Settings:
 
     Parameters
     ----------
-    steps : int
-        Most steps of the measured critic.
+    steps : int or None
+        Most steps of the measured critic; None for 3000, or 1500 of exact releases.
     learning_rate : float
         Peak rate of Adam for the generator.
     adversarial_rate : float
@@ -53,7 +54,7 @@ class Settings:
         Hidden widths of the discriminator.
     """
 
-    steps: int
+    steps: int | None
     batch_size: int
     max_grad_norm: float
     discriminator_dim: tuple[int, ...]
@@ -112,7 +113,8 @@ class Trainer:
         more tables.
         """
         part, stage = (3, "partitions") if again else (1, "measured critic")
-        most = math.ceil(self.settings.steps / part)
+        usual = _STEPS if self.critic.floor > 0 else _EXACT_STEPS
+        most = math.ceil((self.settings.steps or usual) / part)
         peak = self.settings.learning_rate * (0.5 if again else 1.0)
         falling = min(_FALLING, most)
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=peak, betas=(0.95, 0.95))

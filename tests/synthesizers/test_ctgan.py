@@ -15,7 +15,7 @@ from privsynth.datasets import make_patients, make_transactions
 from privsynth.errors import BudgetExceeded, ConditionError, DataError, NotFittedError, ParameterError, PrivsynthWarning
 from privsynth.privacy.noise import NoNoise, SecureNoise
 from privsynth.schema import Categorical, Continuous, Identifier
-from privsynth.synthesizers import ctgan
+from privsynth.training import loop
 from tests.synthesizers.frames import messy
 
 pytestmark = pytest.mark.filterwarnings("ignore:At this epsilon little is learned")  # of a few dozen rows of a class
@@ -377,9 +377,9 @@ def test_a_model_of_a_schema_file_outlives_the_file(kind, tmp_path):
 
 
 def test_by_default_exact_tables_get_half_the_steps_of_noisy_ones(monkeypatch):
-    assert (ctgan._STEPS, ctgan._EXACT_STEPS) == (3000, 1500)
-    monkeypatch.setattr(ctgan, "_STEPS", 4)  # the loss is far from the noise by then
-    monkeypatch.setattr(ctgan, "_EXACT_STEPS", 2)
+    assert (loop._STEPS, loop._EXACT_STEPS) == (3000, 1500)
+    monkeypatch.setattr(loop, "_STEPS", 4)  # the loss is far from the noise by then
+    monkeypatch.setattr(loop, "_EXACT_STEPS", 2)
     frame = messy()[["age", "grade"]]
     for steps, noisy, exact in ((None, 4, 2), (3, 3, 3)):
         private = quick(5.0, steps=steps).fit(frame)
