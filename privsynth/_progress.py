@@ -21,9 +21,11 @@ class ProgressBar:
         False shows nothing; True shows bars where standard error is a terminal or a notebook.
     after : float
         Seconds to wait for the end: what is done by then shows nothing.
+    left : str
+        What stands before the time left.
     """
 
-    def __init__(self, enabled: bool, *, after: float = 0.0) -> None:
+    def __init__(self, enabled: bool, *, after: float = 0.0, left: str = "left") -> None:
         self._bars: Progress | None = None
         self._shows_from = time.monotonic() + after
         self._tasks: dict[str, object] = {}
@@ -35,7 +37,7 @@ class ProgressBar:
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total}"),
                 TimeElapsedColumn(),
-                TextColumn("left"),
+                TextColumn(left),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[figures]}"),
                 console=console,

@@ -229,7 +229,7 @@ class CTGAN(Releasing):
         else:
             generator.load_state_dict(self._start.generator_.state_dict())
             pool = Pool(self._start.pool_.latents, self._start.pool_.classes, critic.class_shares)
-        with ProgressBar(self.verbose) as progress, few_threads(encoder.layout.width):
+        with ProgressBar(self.verbose, left="left at most") as progress, few_threads(encoder.layout.width):
             monitor = monitor_of(progress, self._callbacks, encoder, Reshape(tables.schema), dtypes)
             trainer = Trainer(
                 generator.to(device),
