@@ -93,14 +93,15 @@ class Pairs:
         self.where = where.copy()
         width = probabilities.shape[1]
         self._width, self._base = width, kinds[component] * width**2
-        self.off = np.empty((int(kinds.max()) + 1, width, width))
+        self.off = np.zeros((int(kinds.max()) + 1, width, width))
         self.worth = np.empty_like(self.off)
+        for j in range(where.shape[1] - 1):
+            places = (self._base + where[:, j] * width)[:, None] + where[:, j + 1 :]
+            np.add.at(self.off.reshape(-1), places.reshape(-1), 1.0)
         for kind, (off, worth) in enumerate(zip(self.off, self.worth, strict=True)):
             mine = kinds == kind
             expected = len(where) * (probabilities[mine].T * weights[mine]) @ probabilities[mine] / weights.sum()
-            counted = np.zeros((np.count_nonzero(mine[component]), width), dtype=np.float32)
-            np.put_along_axis(counted, where[mine[component]], 1.0, axis=1)
-            off[:] = counted.T @ counted - expected
+            off -= expected
             worth[:] = np.divide(1, expected, out=np.zeros_like(expected), where=expected >= _LEAST)
 
     def exchange(self, first: IntArray, second: IntArray, j: int, others: IntArray) -> None:
@@ -141,7 +142,8 @@ def _kinds(weights: FloatArray, probabilities: FloatArray, layout: Layout) -> tu
 def _couples(component: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """Return disjoint couples of rows of the same component, at random."""
     order = rng.permutation(len(component))
-    order = order[np.argsort(component[order], kind="stable")]
+    short = component.astype(np.uint16) if component.max() < 1 << 16 else component  # NumPy sorts these by digits
+    order = order[np.argsort(short[order], kind="stable")]
     sorted_ = component[order]
     begins = np.flatnonzero(np.r_[True, sorted_[1:] != sorted_[:-1]])
     rank = np.arange(len(order)) - np.repeat(begins, np.diff(np.r_[begins, len(order)]))
