@@ -366,7 +366,8 @@ def satisfied(values: FloatArray, name: str, predicate: Predicate, dtype: str) -
             if value is not None:
                 number = to_number(name, value, dtype)
                 width = np.finfo(dtype.lower()).eps if dtype.lower() in ("float16", "float32") else 1e-12
-                met = met | (np.abs(values - number) <= 4 * width * abs(number))
+                if np.isfinite(number):  # nothing is near infinity
+                    met = met | (np.abs(values - number) <= 4 * width * abs(number))
         return met
     low = -np.inf if predicate.low is None else to_number(name, predicate.low, dtype)
     high = np.inf if predicate.high is None else to_number(name, predicate.high, dtype)

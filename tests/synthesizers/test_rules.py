@@ -432,6 +432,9 @@ def test_formulas_of_formulas_in_their_order():
         model.condition_probability({"gross": (50, 60)})
     with pytest.raises(ConditionError, match=r"'gross'.*must be a number"):
         model.sample(5, conditions={"gross": "much"})
+    for much in (np.inf, [-np.inf, np.inf]):
+        with pytest.raises(ConditionError, match="0 satisfy that 'gross' is .*inf"):
+            model.sample(5, conditions={"gross": much})
 
 
 def test_results_that_a_column_cannot_hold_are_not_sampled():
