@@ -433,7 +433,7 @@ def test_formulas_of_formulas_in_their_order():
     with pytest.raises(ConditionError, match=r"'gross'.*must be a number"):
         model.sample(5, conditions={"gross": "much"})
     for much in (np.inf, [-np.inf, np.inf]):
-        with pytest.raises(ConditionError, match="0 satisfy that 'gross' is .*inf"):
+        with pytest.raises(ConditionError, match=r"0 satisfy that 'gross' is .*inf"):
             model.sample(5, conditions={"gross": much})
 
 
