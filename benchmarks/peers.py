@@ -42,7 +42,9 @@ TARGETS = {
     "stroke": "stroke",
     "transactions 10k": "is_fraud",
     "transactions 100k": "is_fraud",
+    "transactions 1M": "is_fraud",
 }
+N_TRANSACTIONS = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
 PRIVATE = {  # environment of each; None: this interpreter
     "privsynth": None,
     "AIM on our cells": None,
@@ -77,7 +79,7 @@ def table(name: str, work: Path) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
     if name.startswith("transactions"):
         from privsynth.datasets import make_transactions
 
-        rows = make_transactions(10_000 if name.endswith("10k") else 100_000, random_state=0)
+        rows = make_transactions(N_TRANSACTIONS[name.split()[-1]], random_state=0)
         train, test = (f.reset_index(drop=True) for f in train_test_split(rows, test_size=0.2, random_state=0))
         if name.endswith("10k"):
             test = make_transactions(FRESH, random_state=77)
