@@ -12,9 +12,9 @@ import argparse
 import warnings
 from typing import Any
 
-import numpy as np
 from ablation_weights import seed_noise
 from common import RESULTS, records, run_once, write_table
+from paired import paired_lines
 from tables import cases
 
 CASES = [("stroke", 0.3), ("stroke", 1.0), ("transactions 10k", 0.3), ("transactions 10k", 1.0), ("adult", 0.3)]
@@ -90,26 +90,7 @@ def report() -> None:
 
 
 def _lines(rows: list[dict[str, Any]], labels: list[str]) -> list[dict[str, Any]]:
-    """Return a line a table and choice, of pairs of fits at the same seed."""
-    lines = []
-    for name, epsilon in CASES:
-        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
-        before = {row["seed"]: row for row in mine if row["choice"] == BEFORE}
-        for label in labels:
-            runs = {row["seed"]: row for row in mine if row["choice"] == label}
-            if not runs:
-                continue
-            both = sorted(runs.keys() & before.keys())
-            line: dict[str, Any] = {"table": name, "epsilon": epsilon, "choice": label, "fits": len(runs)}
-            for measure in MEASURES:
-                line[measure] = f"{np.mean([run[measure] for run in runs.values()]):.4f}"
-                line[f"{measure} less 3.5 parts"] = None
-                if len(both) > 1 and label != BEFORE:
-                    gaps = [runs[seed][measure] - before[seed][measure] for seed in both]
-                    error = np.std(gaps, ddof=1) / np.sqrt(len(gaps))
-                    line[f"{measure} less 3.5 parts"] = f"{np.mean(gaps):+.4f} ± {error:.4f}"
-            lines.append(line)
-    return lines
+    return paired_lines(rows, CASES, labels, first=BEFORE, measures=MEASURES, less="less 3.5 parts")
 
 
 if __name__ == "__main__":

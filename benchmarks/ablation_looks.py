@@ -12,9 +12,9 @@ import argparse
 import warnings
 from typing import Any
 
-import numpy as np
 from ablation_weights import seed_noise
 from common import RESULTS, records, run_once, write_table
+from paired import Runs, gap, mean, runs_of
 from tables import cases
 
 ONE = "one look"
@@ -101,10 +101,9 @@ def report() -> None:
     rows = records(STORE)
     lines = []
     for (name, epsilon), labels in CASES.items():
-        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
-        before = {row["seed"]: row for row in mine if row["choice"] == ONE}
+        before = runs_of(rows, table=name, epsilon=epsilon, choice=ONE)
         for label in labels:
-            runs = {row["seed"]: row for row in mine if row["choice"] == label}
+            runs = runs_of(rows, table=name, epsilon=epsilon, choice=label)
             if runs:
                 lines.append({"table": name, "epsilon": epsilon, "choice": label, **_line(runs, before, label)})
     write_table(
@@ -117,16 +116,12 @@ def report() -> None:
     )  # fmt: skip
 
 
-def _line(runs: dict[int, Any], before: dict[int, Any], label: str) -> dict[str, Any]:
+def _line(runs: Runs, before: Runs, label: str) -> dict[str, Any]:
     line: dict[str, Any] = {"fits": len(runs)}
-    line["without a name"] = f"{np.mean([run['without a name'] for run in runs.values()]):.3f}"
-    both = sorted(runs.keys() & before.keys())
+    line["without a name"] = mean(runs, "without a name", places=3)
     for measure in MEASURES:
-        line[measure] = f"{np.mean([run[measure] for run in runs.values()]):.4f}"
-        line[f"{measure} less one look"] = None
-        if len(both) > 1 and label != ONE:
-            gaps = [runs[seed][measure] - before[seed][measure] for seed in both]
-            line[f"{measure} less one look"] = f"{np.mean(gaps):+.4f} ± {np.std(gaps, ddof=1) / len(gaps) ** 0.5:.4f}"
+        line[measure] = mean(runs, measure)
+        line[f"{measure} less one look"] = None if label == ONE else gap(runs, before, measure)
     return line
 
 

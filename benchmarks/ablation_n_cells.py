@@ -13,6 +13,7 @@ import numpy as np
 from ablation_weights import seed_noise
 from common import RESULTS, records, run_once, wanted_fits, write_table
 from measures import class_tvd, triple_tvd
+from paired import paired_lines
 from tables import cases
 
 STORE = RESULTS / "ablation_n_cells.jsonl"
@@ -65,24 +66,9 @@ def main() -> None:
 
 def report() -> None:
     """Write means of 32 cells, and differences from those of the others at the same seed."""
-    rows, lines = records(STORE), []
-    for name, epsilon in CASES:
-        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
-        first = {row["seed"]: row for row in mine if row["cells"] == str(MOST)}
-        for label in CHOICES:
-            runs = {row["seed"]: row for row in mine if row["cells"] == label}
-            both = sorted(runs.keys() & first.keys())
-            if not both:
-                continue
-            line = {"table": name, "epsilon": f"{epsilon:g}", "cells": label, "fits": len(both)}
-            for measure in MEASURES:
-                gaps = [runs[seed][measure] - first[seed][measure] for seed in both]
-                line[measure] = f"{np.mean([runs[seed][measure] for seed in both]):.4f}"
-                if label != str(MOST):
-                    line[measure] = f"{np.mean(gaps):+.4f}"
-                    if len(both) > 1:
-                        line[measure] += f" ± {np.std(gaps, ddof=1) / len(gaps) ** 0.5:.4f}"
-            lines.append(line)
+    lines = paired_lines(
+        records(STORE), CASES, CHOICES, first=str(MOST), measures=MEASURES, by="cells", whole=("cpu s",)
+    )
     write_table(
         "ablation_n_cells", "Cells a number may have", lines,
         ["Whole fits, nothing declared: means of fits with 32 cells, and of the others mean differences from these at "

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import warnings
 
-import numpy as np
 from ablation_weights import seed_noise
 from common import RESULTS, records, run_once, wanted_fits, write_table
+from paired import paired_lines
 from tables import cases
 
 from privsynth.training import plan, shares
@@ -81,24 +81,7 @@ def main() -> None:
 
 def report() -> None:
     """Write means, and differences from those of the first choice at the same seed."""
-    rows = records(STORE)
-    lines = []
-    for name, epsilon in CASES:
-        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
-        first = {row["seed"]: row for row in mine if row["choice"] == WHOLE}
-        for label in CHOICES:
-            runs = {row["seed"]: row for row in mine if row["choice"] == label}
-            both = sorted(runs.keys() & first.keys())
-            if not both:
-                continue
-            line = {"table": name, "epsilon": epsilon, "choice": label, "fits": len(both)}
-            for measure in MEASURES:
-                gaps = [runs[seed][measure] - first[seed][measure] for seed in both]
-                line[measure] = f"{np.mean([runs[seed][measure] for seed in both]):.4f}"
-                if label != WHOLE and len(both) > 1:
-                    error = np.std(gaps, ddof=1) / len(gaps) ** 0.5
-                    line[measure] = f"{np.mean(gaps):+.4f} ± {error:.4f}"
-            lines.append(line)
+    lines = paired_lines(records(STORE), CASES, CHOICES, first=WHOLE, measures=MEASURES)
     write_table(
         "ablation_shares", "Other shares of the budget", lines,
         ["Whole fits, nothing declared: means of the first, and of the others mean differences from it at the same "

@@ -7,11 +7,11 @@ measurements and nothing that could be published. Rows in results/ablation_shrin
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from ablation_weights import seed_noise
 from common import RESULTS, records, run_once, wanted_fits, write_table
+from paired import paired_lines
 from tables import cases
 
 NONE, DEFAULT, WHOLE = "as released", "half the way, or more (default)", "the whole way"
@@ -75,14 +75,7 @@ def main() -> None:
 
 def report() -> None:
     """Write means, and differences from pairs as released at the same seed."""
-    rows, lines = records(STORE), []
-    for name, epsilon in CASES:
-        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
-        before = {row["seed"]: row for row in mine if row["choice"] == NONE}
-        for label in CHOICES:
-            runs = {row["seed"]: row for row in mine if row["choice"] == label}
-            if runs:
-                lines.append({"table": name, "epsilon": epsilon, "choice": label, **_line(runs, before, label)})
+    lines = paired_lines(records(STORE), CASES, CHOICES, first=NONE, measures=MEASURES, less="less")
     write_table(
         "ablation_shrinkage", "Pairs drawn towards independence, or as released", lines,
         ["Whole fits, nothing declared: means, and differences from fits of the same seed with pairs as released, with "
@@ -92,18 +85,6 @@ def report() -> None:
          "more than half at 1, and on Adult at 0.3.",
          "All of this was chosen on these seeds."],
     )  # fmt: skip
-
-
-def _line(runs: dict[int, Any], before: dict[int, Any], label: str) -> dict[str, Any]:
-    line: dict[str, Any] = {"fits": len(runs)}
-    both = sorted(runs.keys() & before.keys())
-    for measure in MEASURES:
-        line[measure] = f"{np.mean([run[measure] for run in runs.values()]):.4f}"
-        line[f"{measure} less"] = None
-        if len(both) > 1 and label != NONE:
-            gaps = [runs[seed][measure] - before[seed][measure] for seed in both]
-            line[f"{measure} less"] = f"{np.mean(gaps):+.4f} ± {np.std(gaps, ddof=1) / len(gaps) ** 0.5:.4f}"
-    return line
 
 
 if __name__ == "__main__":

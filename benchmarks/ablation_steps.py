@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from common import RESULTS, records, run_once, wanted_fits, write_table
+from paired import paired_lines
 
 CASES = [
     ("adult", 10.0), ("cardio", 10.0), ("stroke", 10.0), ("transactions 10k", 10.0), ("transactions 100k", 10.0),
@@ -39,26 +39,8 @@ def main() -> None:
 
 def report() -> None:
     """Write means of 1500 steps, and differences from those of the others at the same seed."""
-    rows, lines = records(STORE), []
-    for name, epsilon in CASES:
-        mine = [row for row in rows if (row["table"], row["epsilon"]) == (name, epsilon)]
-        first = {row["seed"]: row for row in mine if row["choice"] == FIRST}
-        for label in CHOICES:
-            runs = {row["seed"]: row for row in mine if row["choice"] == label}
-            both = sorted(runs.keys() & first.keys())
-            if not both:
-                continue
-            shown = "none" if math.isinf(epsilon) else f"{epsilon:g}"
-            line: dict[str, Any] = {"table": name, "epsilon": shown, "fit": label, "fits": len(both)}
-            for measure in MEASURES:
-                places = 0 if measure == "cpu s" else 4
-                line[measure] = f"{np.mean([runs[seed][measure] for seed in both]):.{places}f}"
-                if label != FIRST and places:
-                    gaps = [runs[seed][measure] - first[seed][measure] for seed in both]
-                    line[measure] = f"{np.mean(gaps):+.4f}"
-                    if len(both) > 1:
-                        line[measure] += f" ± {np.std(gaps, ddof=1) / len(gaps) ** 0.5:.4f}"
-            lines.append(line)
+    rows = records(STORE)
+    lines = paired_lines(rows, CASES, CHOICES, first=FIRST, measures=MEASURES, whole=("cpu s",))
     write_table(
         "ablation_steps", "Most steps, and the rate", lines,
         ["Nothing declared, 80/20 splits as elsewhere: means of fits of 1500 steps at most, and of the others mean "

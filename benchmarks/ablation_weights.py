@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, records, run_once, write_table
+from paired import gap, mean, runs_of
 from tables import cases
 
 CASES = ["adult", "cardio", "stroke", "transactions 10k", "transactions 100k"]
@@ -99,16 +100,10 @@ def report() -> None:
     for label in CHOICES:
         line: dict[str, Any] = {"choice": label}
         for name in CASES:
-            runs = {row["seed"]: row for row in rows if (row["table"], row["choice"]) == (name, label)}
-            alike = {row["seed"]: row for row in rows if (row["table"], row["choice"]) == (name, ALIKE)}
-            both = sorted(runs.keys() & alike.keys())
-            line[f"{name}: TVD2"] = f"{np.mean([r['TVD2'] for r in runs.values()]):.4f}" if runs else None
+            runs, alike = (runs_of(rows, table=name, choice=choice) for choice in (label, ALIKE))
+            line[f"{name}: TVD2"] = mean(runs, "TVD2") if runs else None
             for key in ("TVD2", "AP" if name.startswith("trans") else "TSTR"):
-                line[f"{name}: {key} less alike"] = None
-                if len(both) > 1 and label != ALIKE:
-                    gaps = [runs[seed][key] - alike[seed][key] for seed in both]
-                    error = np.std(gaps, ddof=1) / np.sqrt(len(gaps))
-                    line[f"{name}: {key} less alike"] = f"{np.mean(gaps):+.4f} ± {error:.4f}"
+                line[f"{name}: {key} less alike"] = None if label == ALIKE else gap(runs, alike, key)
             line[f"{name}: fits"] = len(runs)
         lines.append(line)
     write_table(

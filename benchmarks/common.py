@@ -188,6 +188,8 @@ def write_table(
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return ["Nothing was run."]
     keys = list(rows[0])
     shown = [[_text(row.get(key)) for key in keys] for row in rows]
     lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
