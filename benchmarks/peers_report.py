@@ -10,7 +10,7 @@ from common import RESULTS
 
 Record = dict[str, Any]
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- begin: written by benchmarks/peers.py -->", "<!-- end -->"
+BEGIN, END = "<!-- begin: {}, written by benchmarks/peers.py -->", "<!-- end -->"
 SHOWN = {  # measure: whether more is better, decimals
     "TSTR": (True, 3),
     "linear": (True, 3),
@@ -46,8 +46,9 @@ MEANING = [
     "cells`, which borrows our encoder). One thread, on a machine with other work: compare cpu s, of computing.",
 ]
 OVERVIEW = (
-    "Medians over seeds. The best peer: of the private ones as they come (without privacy: of the others); lead: how "
-    "much better privsynth's value is, negative where the peer's is."
+    "Medians over seeds; in brackets the least and the largest of several runs. The best peer: of the private ones as "
+    "they come (without privacy: of the others); lead: how much better privsynth's value is, negative where the peer's "
+    "is."
 )
 LENT = (
     "AIM of dpmm on the codes of our encoder, at the same total epsilon; where it did not end in time there is no row."
@@ -70,7 +71,9 @@ def write(records: list[Record]) -> None:
             lines += [*(f"- {line}" for line in beaten(here)), ""]
     lines += ["## Settings", "", *_settings(records), ""]
     (RESULTS / "peers.md").write_text("\n".join(lines), encoding="utf-8")
-    _insert(summary(records))
+    _insert("at one", summary(records))
+    _insert("overview", overview(records))
+    _insert("same cells", overview(records, borrowed=True))
     plot(records, tables)
 
 
@@ -98,22 +101,29 @@ def overview(records: list[Record], *, borrowed: bool = False) -> list[str]:
     lines = ["| table | ε | " + " | ".join(heads) + " |", "|" + "---|" * (3 * len(RIVALRY) + 2)]
     for table, epsilon in dict.fromkeys((record["table"], record["epsilon"]) for record in records):
         here = [r for r in records if (r["table"], r["epsilon"]) == (table, epsilon)]
-        medians = [(measure, _medians(here, measure)) for measure in RIVALRY]
-        if not borrowed or all(BORROWED in found for _, found in medians):
-            cells = [cell for measure, found in medians for cell in _rivalry(found, measure, borrowed=borrowed)]
+        if not borrowed or any(r["synthesizer"] == BORROWED and r.get(RIVALRY[0]) is not None for r in here):
+            cells = [cell for measure in RIVALRY for cell in _rivalry(here, measure, borrowed=borrowed)]
             lines.append(f"| {table} | {epsilon} | " + " | ".join(cells) + " |")
     return lines
 
 
-def _rivalry(medians: dict[str, float], measure: str, *, borrowed: bool) -> tuple[str, str, str]:
+def _rivalry(records: list[Record], measure: str, *, borrowed: bool) -> tuple[str, str, str]:
     """Return privsynth's value, the best peer's and privsynth's lead, as text."""
+    medians = _medians(records, measure)
     peers = {name: value for name, value in medians.items() if name != OURS and (name == BORROWED) == borrowed}
-    ours = f"{medians[OURS]:.3f}" if OURS in medians else "–"
+    ours = _ranged(records, OURS, measure) if OURS in medians else "–"
     if not peers:
         return ours, "–", "–"
     best = max(peers, key=lambda name: _lead(peers[name], 0.0, measure))
     lead = f"{_lead(medians[OURS], peers[best], measure):+.3f}" if OURS in medians else "–"
-    return ours, f"{peers[best]:.3f}" + ("" if borrowed else f" ({best})"), lead
+    return ours, ("" if borrowed else f"{best} ") + _ranged(records, best, measure), lead
+
+
+def _ranged(records: list[Record], name: str, measure: str) -> str:
+    """Return the median of a synthesizer's runs, and from where to where these are if there are several."""
+    values = _values([r for r in records if r["synthesizer"] == name], measure)
+    spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    return f"{np.median(values):.3f}{spread}"
 
 
 def beaten(records: list[Record]) -> list[str]:
@@ -148,12 +158,13 @@ def _brief(records: list[Record]) -> str:
     return ", ".join(f"{np.median(values):.3f}" for values in scores)
 
 
-def _insert(lines: list[str]) -> None:
-    """Put the summary in its place in the documentation."""
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+def _insert(name: str, lines: list[str]) -> None:
+    """Put a table in its place in the documentation."""
+    begin = BEGIN.format(name)
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
     if rest:
         tail = rest.partition(END)[2]
-        PAGE.write_text("\n".join([f"{head}{BEGIN}", "", *lines, "", f"{END}{tail}"]), encoding="utf-8")
+        PAGE.write_text("\n".join([f"{head}{begin}", "", *lines, "", f"{END}{tail}"]), encoding="utf-8")
 
 
 def _table(records: list[Record], *, private: bool) -> list[str]:
