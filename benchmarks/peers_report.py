@@ -9,7 +9,7 @@ import numpy as np
 from common import RESULTS
 
 Record = dict[str, Any]
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+PAGE = Path(__file__).parents[1] / "docs" / "comparison.md"
 BEGIN, END = "<!-- begin: {}, written by benchmarks/peers.py -->", "<!-- end -->"
 SHOWN = {  # measure: whether more is better, decimals
     "TSTR": (True, 3),
@@ -72,19 +72,21 @@ def write(records: list[Record]) -> None:
     lines += ["## Settings", "", *_settings(records), ""]
     (RESULTS / "peers.md").write_text("\n".join(lines), encoding="utf-8")
     _insert("at one", summary(records))
+    _insert("no privacy", summary(records, "none"))
     _insert("overview", overview(records))
     _insert("same cells", overview(records, borrowed=True))
     plot(records, tables)
 
 
-def summary(records: list[Record]) -> list[str]:
-    """Return the table of the documentation: TSTR and TVD2 at epsilon 1, and of the two references."""
+def summary(records: list[Record], epsilon: str = "1") -> list[str]:
+    """Return TSTR and TVD2 at one epsilon on every table; with privacy, those of the references below."""
     tables = list(dict.fromkeys(record["table"] for record in records))
-    names = dict.fromkeys(r["synthesizer"] for r in records if r["epsilon"] == "1" or r["synthesizer"] in REFERENCES)
-    lines = ["| ε = 1 | " + " | ".join(tables) + " | cpu s, adult |", "|" + "---|" * (len(tables) + 2)]
-    for name in sorted(names, key=REFERENCES.__contains__):
-        wanted = "none" if name in REFERENCES else "1"
-        mine = [r for r in records if r["synthesizer"] == name and r["epsilon"] == wanted]
+    ours = [r for r in records if r["epsilon"] == epsilon and r["synthesizer"] not in REFERENCES]
+    references = [r for r in records if epsilon != "none" and r["synthesizer"] in REFERENCES]
+    head = "no privacy" if epsilon == "none" else f"ε = {epsilon}"
+    lines = [f"| {head} | " + " | ".join(tables) + " | cpu s, adult |", "|" + "---|" * (len(tables) + 2)]
+    for name in dict.fromkeys(r["synthesizer"] for r in ours + references):
+        mine = [r for r in ours + references if r["synthesizer"] == name]
         cells = [_brief([r for r in mine if r["table"] == table]) for table in tables]
         seconds = _values([r for r in mine if r["table"] == tables[0]], "cpu s")
         lines.append(f"| {name} | " + " | ".join([*cells, _cell(seconds, 0, None)]) + " |")
