@@ -15,7 +15,8 @@ from paired import paired_lines
 
 CASES = [
     ("adult", 10.0), ("cardio", 10.0), ("stroke", 10.0), ("transactions 10k", 10.0), ("transactions 100k", 10.0),
-    ("adult", math.inf), ("stroke", math.inf), ("transactions 10k", math.inf), ("transactions 100k", math.inf),
+    ("transactions 1M", 1.0), ("adult", math.inf), ("stroke", math.inf), ("transactions 10k", math.inf),
+    ("transactions 100k", math.inf),
 ]  # fmt: skip
 FIRST = "1500 steps"
 CHOICES: dict[str, dict[str, Any]] = {
@@ -24,6 +25,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "1500 steps, twice the rate": {"steps": 1500, "patch": "rate", "value": 2.0},
     "1500 steps, three times the rate": {"steps": 1500, "patch": "rate", "value": 3.0},
     "3000 steps, twice the rate": {"steps": 3000, "patch": "rate", "value": 2.0},
+    "3000 steps, three times the rate": {"steps": 3000, "patch": "rate", "value": 3.0},
+    "6000 steps": {"steps": 6000},
 }
 MEASURES = ("TSTR", "AP", "TVD1", "TVD2", "cpu s")
 STORE = RESULTS / "ablation_steps.jsonl"
