@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from privsynth.evaluation import marginal_tvd, sdmetrics_quality, train_synthetic_test_real
 from privsynth.evaluation.binning import as_numbers, as_values, column_kind, level_codes
-from privsynth.evaluation.utility import _class_values, _classes, _encode, _target
+from privsynth.evaluation.utility import _class_values, _classes, _encode, _target, boosting
 
 TRIPLES, COARSE = 60, 8
 FOLDS, MOST = 3, 20_000
@@ -158,7 +158,7 @@ def rare_recall(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFr
         return {"recall at .5": 0.0, "recall at .9": 0.0}
     features, test = _encode(rows.drop(columns=target), holdout.drop(columns=target))
     with threadpool_limits(1):
-        model = HistGradientBoostingClassifier(random_state=0).fit(features, y)
+        model = boosting(features, y, 0)
         precision, recall, _ = precision_recall_curve(y_test, model.predict_proba(test)[:, 1])
     return {f"recall at .{p}": float(recall[precision >= p / 10].max(initial=0.0)) for p in (5, 9)}
 

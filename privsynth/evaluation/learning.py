@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
@@ -31,6 +31,7 @@ from privsynth.evaluation.utility import (
     _target,
     _task,
     _with_target,
+    boosting,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -161,8 +162,7 @@ def _boosting(x: pd.DataFrame, y: FloatArray, test: pd.DataFrame, classes: list[
     if classes is None:
         model = HistGradientBoostingRegressor(random_state=seed).fit(features, y)
         return _learned(model.predict, tested)
-    classifier = HistGradientBoostingClassifier(random_state=seed).fit(features, y)
-    return _learned(_chances(classifier, len(classes)), tested)
+    return _learned(_chances(boosting(features, y, seed), len(classes)), tested)
 
 
 def _linear(x: pd.DataFrame, y: FloatArray, test: pd.DataFrame, classes: list[Any] | None) -> Learned:

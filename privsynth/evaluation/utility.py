@@ -243,9 +243,19 @@ def _fit_and_score(
         return {"R2": float(r2_score(y_test, model.predict(test_features)))}
     chances = np.zeros((len(y_test), len(classes)))
     if len(np.unique(y)) >= 2:
-        model = HistGradientBoostingClassifier(random_state=seed).fit(features, y)
+        model = boosting(features, y, seed)
         chances[:, model.classes_.astype(int)] = model.predict_proba(test_features)
     return _class_scores(y_test, chances)
+
+
+def boosting(features: np.ndarray, y: np.ndarray, seed: int) -> HistGradientBoostingClassifier:
+    """Fit gradient boosting to two classes or more.
+
+    Above 10,000 rows it ends by itself, on a tenth of the rows that scikit-learn draws by class. It refuses a class of
+    one row there: then all steps are taken.
+    """
+    early: Any = "auto" if np.unique(y, return_counts=True)[1].min() >= 2 else False
+    return HistGradientBoostingClassifier(early_stopping=early, random_state=seed).fit(features, y)
 
 
 def _class_scores(y_test: np.ndarray, chances: np.ndarray) -> dict[str, float]:

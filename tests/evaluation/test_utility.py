@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from privsynth.errors import DataError, ParameterError
-from privsynth.evaluation import train_synthetic_test_real
+from privsynth.evaluation import evaluate, train_synthetic_test_real
 from tests.evaluation.frames import mixed_frame
 
 REAL, HOLDOUT, OTHER = (mixed_frame(1500, seed=seed) for seed in (0, 1, 2))
@@ -52,6 +52,23 @@ def test_multiclass_with_unknown_and_absent_classes():
     assert utility.task == "multiclass"
     assert 0.4 < by_name(utility)["ROC AUC"].value < by_name(utility)["ROC AUC"].reference
     assert "synthetic rows without a usable target" in utility.note
+
+
+def test_a_class_of_one_row_in_a_large_table_is_learned_like_others():
+    # Above 10,000 rows scikit-learn's boosting draws rows by class to end by, and refuses classes of one row.
+    rng = np.random.default_rng(0)
+    large, holdout = (pd.DataFrame({"x": rng.normal(size=n)}) for n in (11_000, 500))
+    synthetic = large.assign(fraud=[1] + [0] * (len(large) - 1))
+    real, held = (frame.assign(fraud=(frame["x"] > 1).astype(int)) for frame in (large, holdout))
+    auc = by_name(train_synthetic_test_real(real, synthetic, target="fraud", holdout=held))["ROC AUC"]
+    assert auc.reference == 1.0
+    assert 0.0 <= auc.value < 1.0
+    tier = np.where(held["x"] > 1, "high", "low")
+    tiers = large.assign(tier=["new"] + ["high" if x > 1 else "low" for x in large["x"][1:]])
+    tested = holdout.assign(tier=["new", *tier[1:]])
+    assert train_synthetic_test_real(tiers, tiers, target="tier", holdout=tested).task == "multiclass"
+    summary = evaluate(tiers, tiers, target="tier", holdout=tested, sections=["utility"]).summary
+    assert summary["sections"]["utility"]
 
 
 def test_numbers_are_regressed():
