@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +133,19 @@ def records(store: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in store.read_text(encoding="utf-8").splitlines()] if store.exists() else []
 
 
-def run_once(store: Path, key: dict[str, Any], function: str, table: str, *, module: str, **parameters: Any) -> None:
-    """Run what has no line in `store` yet under this key, isolated, and keep and print its line."""
+def keep_once(store: Path, key: dict[str, Any], run: Callable[[], dict[str, Any]]) -> None:
+    """Run what has no line in `store` yet under this key, and keep and print its line."""
     if any(all(row[k] == v for k, v in key.items()) for row in records(store)):
         return
-    found = isolated(function, table, module=module, **parameters)
-    line = json.dumps({**key, **{k: round(v, 5) for k, v in found.items()}})
+    line = json.dumps({**key, **{k: round(v, 5) if isinstance(v, float) else v for k, v in run().items()}})
     with store.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     print(line, flush=True)
+
+
+def run_once(store: Path, key: dict[str, Any], function: str, table: str, *, module: str, **parameters: Any) -> None:
+    """Run a function of a benchmark isolated, and keep its line, unless there is one under this key."""
+    keep_once(store, key, lambda: isolated(function, table, module=module, **parameters))
 
 
 def wanted_fits(

@@ -8,17 +8,15 @@ from them. Rows that are in results/more_rows.jsonl are not run again.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import tempfile
+import functools
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import RESULTS, records, write_table
-from peers import DELTA, GIGABYTES, TARGETS, fit, table
+from common import RESULTS, keep_once, records, write_table
+from peers import DELTA, GIGABYTES, TARGETS, add_places, fit, table
 
 STORE = RESULTS / "more_rows.jsonl"
 TABLES = ["transactions 10k", "stroke"]
@@ -54,7 +52,7 @@ def measure_draws(name: str, where: str, epsilon: str, seed: int, options: argpa
     result: dict[str, Any] = {"cpu s": round(found["cpu s"])}
     for factor, rows in drawn.items():
         for measure, value in score(train, test, rows, TARGETS[where]).items():
-            result[f"{measure} {factor}"] = round(value, 5)
+            result[f"{measure} {factor}"] = value
         rows.unlink()
     return result
 
@@ -65,9 +63,7 @@ def main() -> None:
     parser.add_argument("--epsilons", nargs="+", choices=EPSILONS, default=EPSILONS)
     parser.add_argument("--only", nargs="+", choices=SYNTHESIZERS, default=SYNTHESIZERS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--peers", type=Path, default=os.environ.get("PRIVSYNTH_PEERS", "peers"))
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "privsynth-more-rows")
-    parser.add_argument("--limit", type=float, default=1800, help="seconds of computing that a run may take")
+    add_places(parser, "privsynth-more-rows")
     parser.add_argument("--write", action="store_true", help="run nothing, write the table")
     options = parser.parse_args()
     options.work.mkdir(exist_ok=True)
@@ -80,13 +76,8 @@ def main() -> None:
         if not options.write
     ]
     for key in wanted:
-        if any(all(row[k] == v for k, v in key.items()) for row in records(STORE)):
-            continue
-        found = measure_draws(key["synthesizer"], key["table"], key["epsilon"], key["seed"], options)
-        line = json.dumps({**key, **found})
-        with STORE.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        print(line, flush=True)
+        asked = key["synthesizer"], key["table"], key["epsilon"], key["seed"]
+        keep_once(STORE, key, functools.partial(measure_draws, *asked, options))
     report()
 
 

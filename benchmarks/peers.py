@@ -181,15 +181,20 @@ def keep(record: Record) -> None:
     STORE.write_text("".join(json.dumps(record) + "\n" for record in order), encoding="utf-8")
 
 
+def add_places(parser: argparse.ArgumentParser, work: str) -> None:
+    """Add the options of programs that fit peers: where these are, where fits are kept, and how long they may take."""
+    parser.add_argument("--peers", type=Path, default=os.environ.get("PRIVSYNTH_PEERS", "peers"))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / work)
+    parser.add_argument("--limit", type=float, default=1800, help="seconds of computing that a run may take")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=[*PRIVATE | OPEN], default=[*PRIVATE | OPEN])
     parser.add_argument("--tables", nargs="*", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--epsilons", nargs="*", choices=EPSILONS, default=["1", "none"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--peers", type=Path, default=os.environ.get("PRIVSYNTH_PEERS", "peers"))
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "privsynth-peers")
-    parser.add_argument("--limit", type=float, default=1800, help="seconds of computing that a run may take")
+    add_places(parser, "privsynth-peers")
     parser.add_argument("--again", action="store_true", help="fit also what was fitted before")
     parser.add_argument("--measure", action="store_true", help="score anew what was scored before, and only that")
     parser.add_argument("--write", action="store_true", help="run nothing, write the table and the plot")

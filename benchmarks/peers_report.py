@@ -163,10 +163,11 @@ def _brief(records: list[Record]) -> str:
 def _insert(name: str, lines: list[str]) -> None:
     """Put a table in its place in the documentation."""
     begin = BEGIN.format(name)
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
-    if rest:
-        tail = rest.partition(END)[2]
-        PAGE.write_text("\n".join([f"{head}{begin}", "", *lines, "", f"{END}{tail}"]), encoding="utf-8")
+    head, found, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    _, closed, tail = rest.partition(END)
+    if not (found and closed):
+        raise SystemExit(f"{PAGE} has no place for this table: {begin} and {END} around it.")
+    PAGE.write_text("\n".join([f"{head}{begin}", "", *lines, "", f"{END}{tail}"]), encoding="utf-8")
 
 
 def _table(records: list[Record], *, private: bool) -> list[str]:

@@ -14,16 +14,13 @@ No private table could be made so: this reads real rows. Lines of results/rare_r
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import tempfile
+import functools
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import RESULTS, records, write_table
-from peers import DELTA, EPSILONS, GIGABYTES, PRIVATE, TARGETS, fit, table
+from common import RESULTS, keep_once, records, write_table
+from peers import DELTA, EPSILONS, GIGABYTES, PRIVATE, TARGETS, add_places, fit, table
 
 STORE = RESULTS / "rare_rows.jsonl"
 TABLES = ["transactions 10k", "stroke"]
@@ -37,7 +34,9 @@ def change(synthetic: pd.DataFrame, train: pd.DataFrame, target: str, how: str, 
     rare = train[target].value_counts().idxmin()
     mine = (synthetic[target].astype(str) == str(rare)).to_numpy()
     if how == "real":
-        real = train[train[target] == rare].assign(**{target: synthetic.loc[mine, target].iloc[0]})
+        real = train[train[target] == rare]
+        if mine.any():  # a peer may write the class in another type
+            real = real.assign(**{target: synthetic.loc[mine, target].iloc[0]})
         return pd.concat([synthetic[~mine], real], ignore_index=True)
     chooser, changed = np.random.default_rng(draw), synthetic.copy()
     for name in changed.columns.drop(target) if how != "as it is" else ():
@@ -75,18 +74,16 @@ def run(name: str, where: str, epsilon: str, seed: int, options: argparse.Namesp
     if "error" in found:
         return {"error": found["error"]}
     synthetic = pd.read_parquet(out)[list(train)]
-    return {how: round(score(train, test, synthetic, TARGETS[where], how), 5) for how in CHANGES}
+    return {how: score(train, test, synthetic, TARGETS[where], how) for how in CHANGES}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES[:1])
-    parser.add_argument("--epsilons", nargs="+", choices=EPSILONS, default=["0.3", "1"])
+    parser.add_argument("--epsilons", nargs="+", choices=EPSILONS[:-1], default=["0.3", "1"])
     parser.add_argument("--only", nargs="+", choices=[*PRIVATE], default=SYNTHESIZERS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--peers", type=Path, default=os.environ.get("PRIVSYNTH_PEERS", "peers"))
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "privsynth-peers")
-    parser.add_argument("--limit", type=float, default=1800, help="seconds of computing that a run may take")
+    add_places(parser, "privsynth-peers")
     parser.add_argument("--write", action="store_true", help="run nothing, write the table")
     options = parser.parse_args()
     options.work.mkdir(exist_ok=True)
@@ -95,12 +92,7 @@ def main() -> None:
             for name in options.only:
                 for seed in options.seeds:
                     key = {"table": where, "epsilon": epsilon, "synthesizer": name, "seed": seed}
-                    if any(all(row[k] == v for k, v in key.items()) for row in records(STORE)):
-                        continue
-                    line = json.dumps({**key, **run(name, where, epsilon, seed, options)})
-                    with STORE.open("a", encoding="utf-8") as file:
-                        file.write(line + "\n")
-                    print(line, flush=True)
+                    keep_once(STORE, key, functools.partial(run, name, where, epsilon, seed, options))
     report()
 
 

@@ -156,3 +156,61 @@ def test_the_overview_tells_who_is_ahead_and_leaves_out_the_references():
     assert len(overview([r for r in runs if r["synthesizer"] != "AIM on our cells"], borrowed=True)) == 2
     assert beaten(runs[3:]) == []
     assert overview(runs[3:])[-1] == "| t | 1 | – | A 0.600 | – | – | A 0.100 | – |"
+
+
+def test_the_tables_of_the_page_are_those_of_the_kept_runs():
+    from peers import read
+    from peers_report import PAGE, overview, summary
+
+    runs, page = list(read().values()), PAGE.read_text(encoding="utf-8")
+    for lines in (summary(runs), summary(runs, "none"), overview(runs), overview(runs, borrowed=True)):
+        assert "\n".join(lines) in page, "run python benchmarks/peers.py --write"
+
+
+def test_a_page_without_a_place_for_a_table_is_refused(monkeypatch, tmp_path):
+    import peers_report
+
+    monkeypatch.setattr(peers_report, "PAGE", tmp_path / "page.md")
+    begin = peers_report.BEGIN.format("overview")
+    peers_report.PAGE.write_text(f"before\n{begin}\n\nold\n\n<!-- end -->\nafter\n")
+    peers_report._insert("overview", ["new"])
+    assert peers_report.PAGE.read_text() == f"before\n{begin}\n\nnew\n\n<!-- end -->\nafter\n"
+    with pytest.raises(SystemExit, match="no place"):
+        peers_report._insert("same cells", ["new"])
+
+
+def test_differences_are_of_fits_of_the_same_seed():
+    from paired import paired_lines
+
+    def run(choice, seed, tvd):
+        return {"table": "t", "epsilon": 1.0, "choice": choice, "seed": seed, "TVD2": tvd, "cpu s": 10 * tvd}
+
+    rows = [run("a", 0, 0.1), run("a", 1, 0.5), run("b", 0, 0.2), run("b", 1, 0.8), run("b", 2, 9.0), run("c", 5, 1.0)]
+    rows += [{**rows[0], "table": "other"}]
+    first, second = paired_lines(rows, [("t", 1.0)], "abc", first="a", measures=["TVD2", "cpu s"], whole=("cpu s",))
+    assert first == {"table": "t", "epsilon": "1", "choice": "a", "fits": 2, "TVD2": "0.3000", "cpu s": "3"}
+    # .1 and .3: a mean of .2, whose error is .1; seed 2 has no partner
+    assert second == {"table": "t", "epsilon": "1", "choice": "b", "fits": 2, "TVD2": "+0.2000 ± 0.1000", "cpu s": "5"}
+    _, beside, alone = paired_lines(rows, [("t", 1.0)], "abc", first="a", measures=["TVD2"], less="less")
+    assert (beside["fits"], beside["TVD2"], beside["TVD2 less"]) == (3, "3.3333", "+0.2000 ± 0.1000")
+    assert (alone["TVD2"], alone["TVD2 less"]) == ("1.0000", None)
+
+
+def test_only_rows_of_the_rarer_class_are_changed():
+    from rare_rows import CHANGES, change
+
+    train = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0, 5.0], "bad": [0, 0, 0, 1, 1]})
+    synthetic = pd.DataFrame({"x": np.arange(100.0), "y": np.arange(100.0), "bad": ["1", "0", "0", "0", "0"] * 20})
+    mine = synthetic["bad"] == "1"
+    whole, real, shuffled, unknowing = (change(synthetic, train, "bad", how, 0) for how in CHANGES)
+    assert whole.equals(synthetic)
+    assert list(real["x"][real["bad"] == "1"]) == [4.0, 5.0]
+    assert list(real["x"][:80]) == list(synthetic["x"][~mine])
+    for changed in (shuffled, unknowing):
+        assert changed[~mine].equals(synthetic[~mine])
+        assert (changed["x"] != changed["y"])[mine].sum() > 10  # relations are gone: 20 equal pairs before
+    assert sorted(shuffled["x"][mine]) == sorted(synthetic["x"][mine])
+    assert not set(unknowing["x"][mine]) <= set(synthetic["x"][mine])
+    none = synthetic.assign(bad="0")  # a fit may have no row of the class
+    assert list(change(none, train, "bad", "real", 0)["x"][100:]) == [4.0, 5.0]
+    assert change(none, train, "bad", "shuffled", 0).equals(none)
