@@ -60,6 +60,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/ablation_shrinkage.py
 	$(BIN)/python benchmarks/ablation_balance.py
 	$(BIN)/python benchmarks/ablation_steps.py
+	$(BIN)/python benchmarks/ablation_strong.py
 	$(BIN)/python benchmarks/ablation_defaults.py
 	$(BIN)/python benchmarks/decomposition.py
 	$(BIN)/python benchmarks/rare_class_limits.py

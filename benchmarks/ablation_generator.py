@@ -33,11 +33,11 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 class FreshTrainer(Trainer):
     """Draws new latents before every step, and a last time for the fitted model."""
 
-    def measured_loss(self) -> Tensor:
-        """Return the loss of a pool that was never seen before."""
+    def compare(self) -> tuple[Tensor, float]:
+        """Return the losses of a pool that was never seen before."""
         latents = torch.randn(self.pool.latents.shape, generator=self._torch)
         self.pool = Pool(latents, self.pool.classes, self.pool.shares)
-        return super().measured_loss()
+        return super().compare()
 
 
 def measure_variant(*, components: int = 1024, fresh: bool = False, **parameters: Any) -> dict[str, Any]:

@@ -188,13 +188,20 @@ def averaged(decay: float) -> None:
 
 def column_weight(factor: float) -> None:
     """Counts of columns weigh so many times as much in the loss as those of pairs."""
-    usual = measured.MeasuredCritic._marginal_squares
+    usual, squares = measured.MeasuredCritic.__init__, measured.MeasuredCritic._marginal_squares
 
-    def squares(self: Any, parts: Any) -> Any:
-        found, cells = usual(self, parts)
-        return found * factor, cells * factor
+    def begin(self: Any, measurements: Any, layout: Any, **more: Any) -> None:
+        usual(self, measurements, layout, **more)
+        free, by_class = float(self._free.sum()), float(self._by_class is not None)
+        self._cells += (factor - 1) * free * np.append(np.full(len(self._sizes), by_class), 1.0)
 
-    measured.MeasuredCritic._marginal_squares = squares
+    measured.MeasuredCritic.__init__ = begin
+    measured.MeasuredCritic._marginal_squares = lambda self, parts: squares(self, parts) * factor
+
+
+def strong(share: float) -> None:
+    """Noisy counts are no better known than to this share of the rows, those of a class times the root of its share."""
+    measured._STRONG = share
 
 
 def no_choice() -> None:

@@ -100,9 +100,9 @@ class Trainer:
         """Return the generator as it is now, as a finite mixture to draw from."""
         return Mixture(self.pool.weights, self.probabilities().cpu().numpy().astype(np.float64), self.layout)
 
-    def measured_loss(self) -> Tensor:
-        """Return the measured critic's loss of the whole pool."""
-        return self.critic.loss(list(torch.split(self.probabilities(), self.pool.counts)))
+    def compare(self) -> tuple[Tensor, float]:
+        """Return the measured critic's objective for the whole pool, and its loss, of which 1 is the noise floor."""
+        return self.critic.compare(list(torch.split(self.probabilities(), self.pool.counts)))
 
     def fit_measured(self, *, again: bool = False) -> None:
         """Minimise the measured loss: the pool is fixed, so every step sees the whole model.
@@ -118,21 +118,20 @@ class Trainer:
         peak = self.settings.learning_rate * (0.5 if again else 1.0)
         falling = min(_FALLING, most)
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=peak, betas=(0.95, 0.95))
-        last, loss_now = most, math.inf
+        last, loss = most, math.inf
         for step in range(most):
-            if last == most and loss_now <= self.critic.floor * _NEAR:
+            if last == most and loss <= self.critic.floor * _NEAR:
                 last = min(most, step + falling)
             left = min(1.0, (last - step) / falling)
             rate = peak * min(1.0, (step + 1) / _WARMUP) * 0.5 * (1 - math.cos(math.pi * left)) + 1e-5
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = self.measured_loss()
+            objective, loss = self.compare()
             optimizer.zero_grad()
-            loss.backward()
+            objective.backward()
             optimizer.step()
-            loss_now = float(loss.detach())
-            self.history.measured_loss.append(loss_now)
-            if self.progress(stage, step + 1, last, {"loss": loss_now}) or step + 1 == last:
+            self.history.measured_loss.append(loss)
+            if self.progress(stage, step + 1, last, {"loss": loss}) or step + 1 == last:
                 break
         self.history.stages.append((stage, step + 1))
         self.on_checkpoint(stage, step + 1)
@@ -206,15 +205,15 @@ class Trainer:
                     parameter.grad = gradient
                 player.step()
                 continue
-            loss = self.measured_loss()
-            keep = torch.autograd.grad(loss, parameters)
+            objective, loss = self.compare()
+            keep = torch.autograd.grad(objective, parameters)
             inner = sum((a * k).sum() for a, k in zip(against, keep, strict=True))
             square = sum((k * k).sum() for k in keep)
             conflict = torch.clamp(torch.as_tensor(inner / (square + 1e-12)), max=0.0)
             for parameter, a, k in zip(parameters, against, keep, strict=True):
                 parameter.grad = a - conflict * k + k
             player.step()
-            if float(loss.detach()) > limit:
+            if loss > limit:
                 weight *= 0.5
         return weight
 

@@ -78,20 +78,20 @@ class DensePairs:
                 weight[groups.span(i), groups.span(j)] = 1 / relative
             self._targets.append(torch.as_tensor(wanted, device=device))
             self._weights.append(torch.as_tensor(weight, device=device))
-        self.n_cells = sum(int((weight > 0).sum()) for weight in self._weights)
+        self.n_cells = np.array([int((weight > 0).sum()) for weight in self._weights])
 
-    def squares(self, parts: list[Tensor], sizes: Tensor, relative: Tensor, rng: np.random.Generator) -> Tensor:
-        """Return the sum of squared errors in units of noise; parameters as for `SparsePairs.squares`."""
+    def squares(self, parts: list[Tensor], sizes: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the sums of squared errors in units of noise; parameters as for `SparsePairs.squares`."""
         if len(self._targets) < len(parts):  # not split by class
             gram = torch.stack([part.T @ part * (n / len(part)) for part, n in zip(parts, sizes, strict=True)]).sum(0)
-            return ((gram - self._targets[0]) * self._weights[0]).square().sum() / self.scale**2
-        total = torch.zeros((), device=sizes.device)
-        each = zip(parts, sizes, relative, self._groups, self._targets, self._weights, strict=True)
-        for part, n, of_class, groups, wanted, weight in each:
+            return ((gram - self._targets[0]) * self._weights[0]).square().sum()[None] / self.scale**2
+        totals = []
+        for part, n, groups, wanted, weight in zip(
+            parts, sizes, self._groups, self._targets, self._weights, strict=True
+        ):
             sums = groups.sums(part)
-            error = (sums.T @ sums * (n / len(part)) - wanted) * weight
-            total = total + error.square().sum() / (self.scale * of_class) ** 2
-        return total
+            totals.append(((sums.T @ sums * (n / len(part)) - wanted) * weight).square().sum())
+        return torch.stack(totals) / self.scale**2
 
 
 class SparsePairs:
@@ -126,29 +126,31 @@ class SparsePairs:
                 weights = torch.as_tensor(each, dtype=torch.float32, device=device)
                 blocks.append((groups.span(first), torch.as_tensor(cells, device=device), targets, weights))
             self._blocks.append(blocks)
-        self._sizes = np.array([sum(wanted.numel() for _, _, wanted, _ in blocks) for blocks in self._blocks])
+        self._sizes = np.array([[wanted.numel() for _, _, wanted, _ in blocks] for blocks in self._blocks])
+        self.n_cells = self._sizes.sum(axis=0)
 
-    @property
-    def n_cells(self) -> int:
-        """How many counts were released."""
-        return int(self._sizes.sum())
-
-    def squares(self, parts: list[Tensor], sizes: Tensor, relative: Tensor, rng: np.random.Generator) -> Tensor:
-        """Return the sum of squared errors in units of noise, of all pairs, or an unbiased estimate of it.
+    def squares(self, parts: list[Tensor], sizes: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the sums of squared errors in units of noise, of all pairs, or unbiased estimates of them.
 
         Parameters
         ----------
         parts : list of Tensor of shape (n_components, width)
             Cell probabilities by class.
-        sizes, relative : Tensor of shape (n_classes,)
-            Rows of each class, and its tolerance relative to `scale`.
+        sizes : Tensor of shape (n_classes,)
+            Rows of each class.
+        rng : numpy.random.Generator
+            For the pairs compared, where they are too many to compare all.
+
+        Returns
+        -------
+        Tensor of shape (n_classes,), or (1,) where the pairs are not split by class
         """
         chosen = self._chosen(rng)
         each = [float(size) / len(part) for size, part in zip(sizes, parts, strict=True)]
         groups = self._groups if len(self._groups) == len(parts) else self._groups * len(parts)
         sums = [of_class.sums(part) for of_class, part in zip(groups, parts, strict=True)]
-        total: Tensor = _Squares.apply([self._blocks[number] for number in chosen], each, relative.tolist(), *sums)
-        return total * (len(self._blocks) / len(chosen) / self.scale**2)
+        totals: Tensor = _Squares.apply([self._blocks[number] for number in chosen], each, *sums)
+        return totals * (len(self._blocks) / len(chosen) / self.scale**2)
 
     def _chosen(self, rng: np.random.Generator) -> IntArray:
         """Return the first columns of this step: all, or so many at random that `_MOST_CELLS` are compared."""
@@ -164,12 +166,10 @@ class _Squares(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, chosen: list[list[Block]], each: list[float], relative: list[float], *parts: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, chosen: list[list[Block]], each: list[float], *parts: Tensor) -> Tensor:
         rows = [part.detach().T.contiguous() for part in parts]
         grads = [torch.zeros_like(row) for row in rows]
-        total = torch.zeros((), dtype=torch.float64)
+        totals = torch.zeros(len(chosen[0]), dtype=torch.float64)
         for blocks in chosen:
             whole = len(blocks) < len(parts)  # not split by class
             of_parts = blocks * len(parts) if whole else blocks
@@ -179,19 +179,20 @@ class _Squares(torch.autograd.Function):
             if whole:
                 _, _, wanted, weights = blocks[0]
                 error = (torch.stack(found).sum(dim=0) - wanted) * weights
-                total += float(error.square().sum())
+                totals[0] += float(error.square().sum())
                 slopes = [error * weights] * len(parts)
             else:
-                scaled = [weights / t for (_, _, _, weights), t in zip(blocks, relative, strict=True)]
-                errors = [(f - block[2]) * w for f, block, w in zip(found, blocks, scaled, strict=True)]
-                total += sum(float(e.square().sum()) for e in errors)
-                slopes = [e * w for e, w in zip(errors, scaled, strict=True)]
+                errors = [(f - wanted) * w for f, (_, _, wanted, w) in zip(found, blocks, strict=True)]
+                totals += torch.tensor([float(e.square().sum()) for e in errors], dtype=torch.float64)
+                slopes = [e * block[3] for e, block in zip(errors, blocks, strict=True)]
             for grad, n, slope, (a, b), (first, cells) in zip(grads, each, slopes, ends, where, strict=True):
                 grad[first] += (2 * n) * (slope @ b)
                 grad.index_add_(0, cells, (2 * n) * (slope.T @ a))
         ctx.save_for_backward(*grads)
-        return total.to(dtype=parts[0].dtype, device=parts[0].device)
+        return totals.to(dtype=parts[0].dtype, device=parts[0].device)
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> Any:
-        return None, None, None, *(grad.T * outputs[0] for grad in ctx.saved_tensors)
+        grads = ctx.saved_tensors
+        slopes = outputs[0] if len(outputs[0]) == len(grads) else outputs[0].expand(len(grads))
+        return None, None, *(grad.T * slope for grad, slope in zip(grads, slopes, strict=True))

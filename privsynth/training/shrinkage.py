@@ -32,7 +32,7 @@ _AT_ONCE = 1 << 15
 _LEAST = 1e-9  # weight of a kind of deviation, so that none is lost for good
 
 
-def shrink(table: PairTable, columns: Release, layout: Layout, sizes: FloatArray) -> tuple[PairTable, float]:
+def shrink(table: PairTable, columns: Release, layout: Layout, sizes: FloatArray) -> tuple[PairTable, FloatArray]:
     """Return the table shrunk, and how many cells' worth of noise it has lost.
 
     Parameters
@@ -50,13 +50,13 @@ def shrink(table: PairTable, columns: Release, layout: Layout, sizes: FloatArray
     -------
     table : PairTable
         Classes of a tenth of the rows or more are shrunk, where they are counted cell by cell.
-    lost : float
+    lost : ndarray of shape (n_classes,)
         Sum over the shrunk cells of one less their expected squared error, in units of the noise's: that of the others
         is 1 a cell, that of these so much less in all.
     """
     if table.scale <= 0 or columns.scale <= 0 or len(columns.values) < len(sizes):
-        return table, 0.0
-    values, lost, part = table.values.copy(), 0.0, _part(table.scale / sizes.sum())
+        return table, np.zeros(len(sizes))
+    values, lost, part = table.values.copy(), np.zeros(len(sizes)), _part(table.scale / sizes.sum())
     for c, n_rows in enumerate(sizes):
         alone = table.groups is None or (table.groups[c] == np.arange(layout.width)).all()
         if n_rows < _LARGE * sizes.sum() or not alone:
@@ -68,7 +68,7 @@ def shrink(table: PairTable, columns: Release, layout: Layout, sizes: FloatArray
             seen, scale = table.values[c, rows, cols] - expected, relative * table.scale
             mean, left = deviations(seen, expected, scale)
             values[c, rows, cols] = expected + part * mean + (1 - part) * seen
-            lost += expected.size - left - float(np.square((1 - part) / scale * (seen - mean)).sum())
+            lost[c] += expected.size - left - float(np.square((1 - part) / scale * (seen - mean)).sum())
     return replace(table, values=values), lost
 
 

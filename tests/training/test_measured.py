@@ -64,28 +64,45 @@ def make_measurements(split, *, truth, scale, rng, pairs, condition_pairs=None, 
     )
 
 
-def slow_loss(parts, measurements, sizes):
-    """The mean over released cells of ((expected - released) / scale)**2, one cell after the other."""
+def slow_cells(parts, measurements, sizes):
+    """Each released cell: its error in units of its noise, and the inverse square of what it may be off beside that."""
     grams, means = expected_tables(parts, sizes)
-    split, errors = measurements.split, []
+    split, cells = measurements.split, []
+    slack = module._STRONG * sum(sizes)
+
+    def add(expected, released, noise, share):
+        off = max(1.0, slack**2 * share / measurements.pairs.scale**2)
+        cells.append(((expected - released) / noise, 1 / off))
+
     for j, span in enumerate(LAYOUT.spans):
         if j == split:
             continue
         for cell in range(span.start, span.stop):
             total = sum(mean[cell] for mean in means)
-            errors.append((total - measurements.one_way.values[cell]) / measurements.one_way.scale)
+            add(total, measurements.one_way.values[cell], measurements.one_way.scale, 1.0)
             for c, mean in enumerate(means if split is not None else []):
-                errors.append(
-                    (mean[cell] - measurements.class_columns.values[c, cell]) / measurements.class_columns.scale
-                )
+                released = measurements.class_columns
+                add(mean[cell], released.values[c, cell], released.scale, sizes[c] / sum(sizes))
     for table in (measurements.condition_pairs, measurements.pairs):
         for i, j in table.pairs if table is not None else []:
             for u in range(LAYOUT.spans[i].start, LAYOUT.spans[i].stop):
                 for v in range(LAYOUT.spans[j].start, LAYOUT.spans[j].stop):
                     for c in range(len(table.values)):
-                        gram = grams.sum(axis=0) if len(table.values) < len(grams) else grams[c]
-                        errors.append((gram[u, v] - table.values[c, u, v]) / table.scale / table.noise[i, j])
-    return float(np.mean(np.square(errors)))
+                        whole = len(table.values) < len(grams)
+                        gram, share = (grams.sum(axis=0), 1.0) if whole else (grams[c], sizes[c] / sum(sizes))
+                        add(gram[u, v], table.values[c, u, v], table.scale * table.noise[i, j], share)
+    return np.array(cells).T
+
+
+def slow_losses(parts, measurements, sizes):
+    """Weighted and plain mean over released cells of ((expected - released) / scale)**2, one cell after the other."""
+    errors, weights = slow_cells(parts, measurements, sizes)
+    return float(np.average(np.square(errors), weights=weights)), float(np.mean(np.square(errors)))
+
+
+def losses(critic, parts):
+    objective, loss = critic.compare(parts)
+    return float(objective.detach()), loss
 
 
 def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None, uneven=False, shrinkage=False):
@@ -107,20 +124,20 @@ def make_critic(split, *, scale=5.0, n_rows=2000, seed=0, pairs=None, uneven=Fal
 @pytest.mark.parametrize("split", [None, 0, 1])
 @pytest.mark.parametrize("pairs", [None, "some"])
 @pytest.mark.parametrize("uneven", [False, True])
-def test_loss_equals_the_loop(split, pairs, uneven):
+def test_loss_equals_the_loop(strong, split, pairs, uneven):
     some = {None: [(0, 3), (1, 2)], 0: [(1, 3)], 1: [(0, 2), (2, 3)]}[split]
     critic, releases = make_critic(split, pairs=some if pairs else None, uneven=uneven)
     parts = make_parts(split, seed=9, n=13)
-    slow = slow_loss(parts, releases, critic.class_shares * critic.n_rows)
-    assert float(critic.loss(parts)) == pytest.approx(slow, rel=1e-4)
+    slow = slow_losses(parts, releases, critic.class_shares * critic.n_rows)
+    assert losses(critic, parts) == pytest.approx(slow, rel=1e-4)
 
 
 @pytest.mark.parametrize("split", [None, 1])
-def test_loss_is_one_at_the_truth(split):
-    """Mean of chi-squares of one degree each, over 20 releases; bounds at 1e-6."""
+def test_loss_is_one_at_the_truth(strong, split):
+    """Means of chi-squares of one degree each, over 20 releases; bounds at 1e-6 (Satterthwaite)."""
     from scipy import stats
 
-    losses, cells = [], 0
+    found, degrees = [], np.zeros(2)
     for seed in range(20):
         critic, releases = make_critic(split, scale=3.0, seed=seed)
         truth = make_parts(split, seed)
@@ -129,16 +146,39 @@ def test_loss_is_one_at_the_truth(split):
                 np.random.default_rng(seed).dirichlet(np.full(LAYOUT.spans[split].size, 20.0)) * critic.n_rows,
                 dtype=torch.float32,
             )
-        losses.append(float(critic.loss(truth)))
-        n_cells = LAYOUT.width - (0 if split is None else LAYOUT.spans[split].size)
-        cells += n_cells * (1 if split is None else 1 + LAYOUT.spans[split].size)
-        for table in (releases.condition_pairs, releases.pairs):
-            for i, j in table.pairs if table is not None else []:
-                cells += LAYOUT.spans[i].size * LAYOUT.spans[j].size * len(table.values)
-    low, high = stats.chi2(cells).ppf([5e-7, 1 - 5e-7]) / cells
-    assert low < np.mean(losses) < high
-    assert not low < np.mean(losses) * 0.25 < high  # the twin: noise half as large as stated
-    assert float(critic.loss(make_parts(split, seed=99))) > 5  # and another model is told from the truth
+        found.append(losses(critic, truth))
+        _, weights = slow_cells(truth, releases, critic.class_shares * critic.n_rows)
+        degrees += weights.sum() ** 2 / np.square(weights).sum(), len(weights)
+    for mean, degree in zip(np.mean(found, axis=0), degrees, strict=True):
+        low, high = stats.chi2(degree).ppf([5e-7, 1 - 5e-7]) / degree
+        assert low < mean < high
+        assert not low < mean * 0.25 < high  # the twin: noise half as large as stated
+    assert min(losses(critic, make_parts(split, seed=99))) > 5  # and another model is told from the truth
+
+
+def test_where_noise_is_small_a_rare_class_counts_for_more():
+    """As much off in either class: where the noise is nothing, the rows of a class are what its counts weigh by."""
+    parts = make_parts(1, seed=5)
+    shares = np.array([0.99, 0.01])
+    truth = expected_tables(parts, shares * 10_000)
+    others = [(0, 2), (0, 3), (2, 3)]
+    ratios = []
+    for scale in (1e-2, 1e3):
+        rng = np.random.default_rng(0)
+        releases = make_measurements(1, truth=truth, scale=scale, rng=rng, pairs=others)
+        errors = []
+        for c in range(2):
+            one_off = releases.pairs.values.copy()
+            one_off[c, LAYOUT.spans[0].start, LAYOUT.spans[2].slice] += [1e5, -1e5, 0, 0]  # as many rows in all
+            table = PairTable(others, one_off, scale)
+            critic = MeasuredCritic(
+                Measurements(1, releases.one_way, releases.class_columns, None, table),
+                LAYOUT, n_rows=10_000, device=CPU, shrinkage=False,
+            )  # fmt: skip
+            errors.append(losses(critic, parts)[0])
+        ratios.append(errors[1] / errors[0])
+    assert ratios[0] == pytest.approx(shares[0] / shares[1], rel=0.01)
+    assert ratios[1] == pytest.approx(1, rel=0.01)
 
 
 def test_exact_releases_count_as_noisy_by_a_thousandth():
@@ -147,29 +187,29 @@ def test_exact_releases_count_as_noisy_by_a_thousandth():
     truth = expected_tables(parts, [1000.0])
     releases = make_measurements(None, truth=truth, scale=0.0, rng=rng, pairs=[(0, 1)])
     critic = MeasuredCritic(releases, LAYOUT, n_rows=1000, device=CPU)
-    assert float(critic.loss(parts)) < 1e-4
+    assert max(losses(critic, parts)) < 1e-4
     releases.one_way.values[:] += 2.0  # two rows: two units of noise in 12 of 12 + 6 cells
     critic = MeasuredCritic(releases, LAYOUT, n_rows=1000, device=CPU)
-    assert float(critic.loss(parts)) == pytest.approx(4 * 12 / 18, rel=1e-3)
+    assert losses(critic, parts) == pytest.approx((4 * 12 / 18,) * 2, rel=1e-3)
 
 
 def test_a_target_alone_leaves_nothing_to_compare():
     critic = MeasuredCritic(
         Measurements(0, Release(np.array([5.0, 7.0]), 2.0)), Layout.of({"target": 2}), n_rows=12, device=CPU
     )
-    assert float(critic.loss([torch.eye(2)[:1], torch.eye(2)[1:]])) == 0.0
+    assert losses(critic, [torch.eye(2)[:1], torch.eye(2)[1:]]) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("split", [None, 1])
 def test_gradients_are_finite_and_lead_downhill(split):
     critic, _ = make_critic(split)
     parts = [part.requires_grad_() for part in make_parts(split, seed=5)]
-    loss = critic.loss(parts)
+    loss, _ = critic.compare(parts)
     gradients = torch.autograd.grad(loss, parts)
     square = sum(float(g.square().sum()) for g in gradients)
     step = 0.01 * float(loss.detach()) / square
     with torch.no_grad():
-        after = critic.loss([part - step * g for part, g in zip(parts, gradients, strict=True)])
+        after, _ = critic.compare([part - step * g for part, g in zip(parts, gradients, strict=True)])
     assert np.isfinite(square)
     assert float(after) < float(loss.detach())
 
@@ -177,19 +217,19 @@ def test_gradients_are_finite_and_lead_downhill(split):
 @pytest.mark.parametrize("split", [None, 0, 1])
 @pytest.mark.parametrize("pairs", [None, "some"])
 @pytest.mark.parametrize("uneven", [False, True])
-def test_wide_tables_take_a_product_for_each_pair(monkeypatch, split, pairs, uneven):
+def test_wide_tables_take_a_product_for_each_pair(strong, monkeypatch, split, pairs, uneven):
     monkeypatch.setattr(module, "_MAX_WIDTH", 6)
     some = {None: [(0, 3), (1, 2)], 0: [(1, 3)], 1: [(0, 2), (2, 3)]}[split]
     critic, releases = make_critic(split, pairs=some if pairs else None, uneven=uneven)
     parts = make_parts(split, seed=9, n=13)
     for part in parts:
         part.requires_grad_()
-    loss = critic.loss(parts)
-    plain = [part.detach() for part in parts]
-    assert loss.item() == pytest.approx(slow_loss(plain, releases, critic.class_shares * critic.n_rows), rel=1e-4)
+    objective, loss = critic.compare(parts)
+    slow = slow_losses([part.detach() for part in parts], releases, critic.class_shares * critic.n_rows)
+    assert (objective.item(), loss) == pytest.approx(slow, rel=1e-4)
     monkeypatch.setattr(module, "_MAX_WIDTH", 10**6)
-    dense = MeasuredCritic(releases, LAYOUT, n_rows=2000, device=CPU, shrinkage=False).loss(parts)
-    slopes, wanted = torch.autograd.grad(3 * loss, parts), torch.autograd.grad(3 * dense, parts)
+    dense, _ = MeasuredCritic(releases, LAYOUT, n_rows=2000, device=CPU, shrinkage=False).compare(parts)
+    slopes, wanted = torch.autograd.grad(3 * objective, parts), torch.autograd.grad(3 * dense, parts)
     for ours, theirs in zip(slopes, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -200,12 +240,12 @@ def test_very_wide_tables_compare_some_pairs_each_time(monkeypatch):
     monkeypatch.setattr("privsynth.training.pairs._MOST_CELLS", 25)
     critic, releases = make_critic(None)
     parts = make_parts(None, seed=3)
-    losses = np.array([float(critic.loss(parts)) for _ in range(400)])
-    assert len(set(losses.round(9))) > 1
-    slow = slow_loss(parts, releases, critic.class_shares * critic.n_rows)
-    bound = 6 * losses.std() / np.sqrt(len(losses))  # false alarm about 2e-9
+    levels = np.array([critic.compare(parts)[1] for _ in range(400)])
+    assert len(set(levels.round(9))) > 1
+    _, slow = slow_losses(parts, releases, critic.class_shares * critic.n_rows)
+    bound = 6 * levels.std() / np.sqrt(len(levels))  # false alarm about 2e-9
     assert bound < 0.2 * slow
-    assert abs(losses.mean() - slow) < bound
+    assert abs(levels.mean() - slow) < bound
 
 
 def noisy_groups(grams, groups, pairs, *, scale, relative, rng):

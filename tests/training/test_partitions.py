@@ -24,7 +24,7 @@ from privsynth.training.partitions import (
     measure_partitions,
 )
 from privsynth.training.shares import n_boxes_of
-from tests.training.test_measured import CPU, LAYOUT, make_critic, make_parts
+from tests.training.test_measured import CPU, LAYOUT, losses, make_critic, make_parts, slow_cells
 
 pytestmark = pytest.mark.filterwarnings("ignore::privsynth.errors.PrivsynthWarning")
 SIZES = [span.size for span in LAYOUT.spans]
@@ -114,28 +114,30 @@ def test_nothing_is_read_that_was_not_allotted():
 
 
 @pytest.mark.parametrize("split", [None, 1])
-def test_the_critic_compares_every_partition_in_turn(split):
-    critic, _ = make_critic(split)
+def test_the_critic_compares_every_partition_in_turn(strong, split):
+    """Plain and weighted means, of the boxes as of all else."""
+    critic, releases = make_critic(split)
     parts, partitions = make_parts(split, seed=3), grow(split)
-    before = float(critic.loss(parts))
-    cells = float(sum(pairs.n_cells for pairs in critic._pairs))
-    free = float(critic._free.sum())
-    cells += free if split is None else free * (1 + SIZES[split])
+    before = np.array(losses(critic, parts))
+    _, each = slow_cells(parts, releases, critic.class_shares * critic.n_rows)
+    cells = np.array([each.sum(), len(each)])
+    off = np.maximum(1, (strong * critic.n_rows / releases.pairs.scale) ** 2 * critic.class_shares)
     rng = np.random.default_rng(0)
     values = [rng.integers(0, 500, (len(parts), p.n_boxes)).astype(float) for p in partitions]
     critic.add(PartitionTable(partitions, values, 20.0))
-    found = sorted(float(critic.loss(parts)) for _ in range(_EVERY))
+    found = sorted(losses(critic, parts) for _ in range(_EVERY))
     wanted = []
     for turn in range(_EVERY):
-        squares, n_values = before * cells, cells
+        squares, n_values = before * cells, cells.copy()
         for partition, counts in list(zip(partitions, values, strict=True))[turn::_EVERY]:
             for c, part in enumerate(parts):
                 masses = Boxes(partition, LAYOUT, CPU)(part).mean(dim=0).numpy()
-                expected = masses * critic.class_shares[c] * critic.n_rows
-                squares += _EVERY * (((expected - counts[c]) / 20.0) ** 2).sum()
-            n_values += _EVERY * counts.size
+                errors = (masses * critic.class_shares[c] * critic.n_rows - counts[c]) / 20.0
+                weights = np.array([1 / off[c], 1.0])
+                squares += _EVERY * weights * np.square(errors).sum()
+                n_values += _EVERY * weights * len(errors)
         wanted.append(squares / n_values)
-    assert found == pytest.approx(sorted(wanted), rel=1e-3)
+    assert np.array(found) == pytest.approx(np.array(sorted(map(tuple, wanted))), rel=1e-3)
 
 
 def test_growing_is_fixed_by_its_seed():
