@@ -17,7 +17,8 @@ def project_to_simplex(counts: FloatArray, total: float | None = None) -> FloatA
     [0.75, 0.25, 0.0]
     """
     total = float(counts.sum()) if total is None else total
-    shares = counts / total if total > 0 else np.full(len(counts), 1 / len(counts))
+    some = total > 1e-12 * np.abs(counts).max()  # else no rows, or what rounding made of none
+    shares = counts / total if some else np.full(len(counts), 1 / len(counts))
     ordered = np.sort(shares)[::-1]
     excess = (np.cumsum(ordered) - 1) / np.arange(1, len(shares) + 1)
     last = np.flatnonzero(ordered > excess)[-1]

@@ -151,3 +151,12 @@ def test_projection_is_the_nearest_point_of_the_simplex(values):
     # nearest (Boyd & Vandenberghe, 4.21): no point of the simplex makes an acute angle with the residual
     slack = (shares - found) @ found - (shares - found)
     assert slack.min() >= -1e-7 * max(1.0, np.abs(shares).max() ** 2)
+
+
+def test_a_total_that_rounding_made_of_none_leaves_cells_alike():
+    """Seen once in a fit: counts of noise alone whose parts should have had no rows, and had 4e-16."""
+    counts = np.array([10.0, 0.67, -12.0, 11.3])
+    for total in (0.0, 4.44e-16, -3.0):
+        assert project_to_simplex(counts, total).tolist() == [0.25] * 4
+    for total in (1e-6, 1.0):  # few rows: all in the fullest cell
+        assert project_to_simplex(counts, total) == pytest.approx([0, 0, 0, 1], abs=1e-6)
