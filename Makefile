@@ -79,6 +79,7 @@ benchmarks: .venv/installed-dev
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/augment_report.py
 	$(BIN)/python benchmarks/dp_step_time.py
+	$(BIN)/python benchmarks/step_time.py
 	$(BIN)/python benchmarks/ledger_crashes.py
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/messy_cases.py --only privsynth

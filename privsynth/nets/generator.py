@@ -37,7 +37,6 @@ class Generator(nn.Module):
         Draws the first weights.
     """
 
-    owner: Tensor
     members: Tensor
 
     def __init__(
@@ -55,7 +54,6 @@ class Generator(nn.Module):
         self.layers = nn.ModuleList(seeded_linear(a, b, generator) for a, b in itertools.pairwise(widths))
         self.head = seeded_linear(widths[-1], sum(span_sizes), generator)
         owner = torch.repeat_interleave(torch.arange(len(span_sizes)), torch.tensor(list(span_sizes)))
-        self.register_buffer("owner", owner, persistent=False)
         members = functional.one_hot(owner, len(span_sizes)).to(torch.float32)
         self.register_buffer("members", members, persistent=False)
 
@@ -77,5 +75,4 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, classes: Tensor) -> Tensor:
         """Return cell probabilities, shape (batch, width); they sum to 1 in each column's span."""
         weights = torch.exp(self.logits(z, classes))
-        totals = weights @ self.members
-        return weights / totals[:, self.owner]
+        return weights * ((weights @ self.members).reciprocal() @ self.members.T)  # a gather is slow to go back through

@@ -117,7 +117,7 @@ class Trainer:
         most = math.ceil((self.settings.steps or usual) / part)
         peak = self.settings.learning_rate * (0.5 if again else 1.0)
         falling = min(_FALLING, most)
-        optimizer = torch.optim.Adam(self.generator.parameters(), lr=peak, betas=(0.95, 0.95))
+        optimizer = torch.optim.Adam(self.generator.parameters(), lr=peak, betas=(0.95, 0.95), fused=True)
         last, loss = most, math.inf
         for step in range(most):
             if last == most and loss <= self.critic.floor * _NEAR:

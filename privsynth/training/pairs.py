@@ -89,9 +89,24 @@ class DensePairs:
         for part, n, groups, wanted, weight in zip(
             parts, sizes, self._groups, self._targets, self._weights, strict=True
         ):
-            sums = groups.sums(part)
-            totals.append(((sums.T @ sums * (n / len(part)) - wanted) * weight).square().sum())
+            totals.append(_Gram.apply(groups.sums(part), wanted, weight, n / len(part)))
         return torch.stack(totals) / self.scale**2
+
+
+class _Gram(torch.autograd.Function):
+    """Squared errors of all pairs of a class, with the gradient in one product: left to autograd, it takes two."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, wanted: Tensor, weight: Tensor, each: Tensor) -> Tensor:
+        error = (each * (part.T @ part) - wanted) * weight
+        slope = error * weight
+        ctx.save_for_backward(part, (2 * each) * (slope + slope.T))
+        return error.square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> Any:
+        part, slope = ctx.saved_tensors
+        return part @ slope * outputs[0], None, None, None
 
 
 class SparsePairs:

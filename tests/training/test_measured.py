@@ -9,6 +9,7 @@ from privsynth.training import measured as module
 from privsynth.training.grouping import spread, summed
 from privsynth.training.measure import Measurements, PairTable
 from privsynth.training.measured import MeasuredCritic
+from privsynth.training.pairs import DensePairs, SparsePairs
 from privsynth.transforms.layout import Layout
 
 LAYOUT = Layout.of({"a": 3, "b": 2, "c": 4, "d": 3})
@@ -232,6 +233,29 @@ def test_wide_tables_take_a_product_for_each_pair(strong, monkeypatch, split, pa
     slopes, wanted = torch.autograd.grad(3 * objective, parts), torch.autograd.grad(3 * dense, parts)
     for ours, theirs in zip(slopes, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [DensePairs, SparsePairs])
+@pytest.mark.parametrize("split", [None, 1])
+def test_gradients_of_pairs_are_those_of_the_definition(kind, split):
+    """Both forms take the gradient themselves; the definition, pair by pair, leaves it to autograd."""
+    _, releases = make_critic(split, uneven=True)
+    parts = [part.requires_grad_() for part in make_parts(split, seed=9, n=13)]
+    sizes = torch.tensor([700.0, 50.0])[: len(parts)]
+    found = kind(releases.pairs, 3.0, LAYOUT, CPU).squares(parts, sizes, np.random.default_rng(0))
+    wanted = []
+    for part, size, values in zip(parts, sizes, releases.pairs.values, strict=True):
+        total = torch.zeros(())
+        for (i, j), relative in releases.pairs.noise.items():
+            one, two = LAYOUT.spans[i].slice, LAYOUT.spans[j].slice
+            expected = size * torch.einsum("bi,bj->bij", part[:, one], part[:, two]).mean(dim=0)
+            total = total + ((expected - torch.from_numpy(values[one, two]).float()) / (3.0 * relative)).square().sum()
+        wanted.append(total)
+    torch.testing.assert_close(found, torch.stack(wanted), rtol=1e-4, atol=0)
+    weights = torch.tensor([2.0, 0.3])[: len(parts)]
+    slopes, others = (torch.autograd.grad(squares @ weights, parts) for squares in (found, torch.stack(wanted)))
+    for ours, theirs in zip(slopes, others, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
 
 
 def test_very_wide_tables_compare_some_pairs_each_time(monkeypatch):
