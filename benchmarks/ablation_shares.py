@@ -7,7 +7,6 @@ in results/ablation_shares.jsonl are kept.
 
 from __future__ import annotations
 
-import math
 import warnings
 
 from ablation_weights import seed_noise
@@ -15,11 +14,11 @@ from common import RESULTS, records, run_once, wanted_fits, write_table
 from paired import paired_lines
 from tables import cases
 
-from privsynth.training import plan, shares
+from privsynth.training import plan
 
-WHOLE = "columns by class 20 (default up to 10,000 rows)"
+WHOLE = "columns by class 20"
 LOOKS = (plan.LEVELS, plan.RARER)
-CHOICES: dict[str, dict[str, float]] = {
+CHOICES: dict[str, dict[str, float]] = {  # what each share is multiplied by; columns by class by 2 if nothing is said
     WHOLE: {},
     "levels twice": dict.fromkeys(LOOKS, 2.0),
     "levels half": dict.fromkeys(LOOKS, 0.5),
@@ -27,8 +26,8 @@ CHOICES: dict[str, dict[str, float]] = {
     "leaves twice": dict.fromkeys(plan.ROUNDS, 2.0),
     "leaves half": dict.fromkeys(plan.ROUNDS, 0.5),
     "1-way counts half": {plan.ONE_WAY: 0.5},
-    "columns by class 40": {plan.CLASS_COLUMNS: 2.0},
-    "columns by class 10 (default from 20,000 rows)": {plan.CLASS_COLUMNS: 0.5},
+    "columns by class 40": {plan.CLASS_COLUMNS: 4.0},
+    "columns by class 10 (default)": {plan.CLASS_COLUMNS: 1.0},
     "partitions twice": {plan.PARTITIONS: 2.0},
     "partitions half": {plan.PARTITIONS: 0.5},
 }
@@ -52,11 +51,9 @@ def measure_shares(name: str, *, epsilon: float, seed: int, factors: dict[str, f
     seed_noise(seed)
     usual = plan.shares_of
 
-    shares._FEW_IN_CLASS = math.inf  # columns by class have their whole share, if nothing else is said
-
-    def others(request: plan.Request, training: float, *, signal: float, n_rows: float) -> dict[str, float]:
-        found = usual(request, training, signal=signal, n_rows=n_rows)
-        return {label: share * factors.get(label, 1.0) for label, share in found.items()}
+    def others(request: plan.Request, training: float, *, signal: float) -> dict[str, float]:
+        found = usual(request, training, signal=signal)
+        return {label: share * ({plan.CLASS_COLUMNS: 2.0} | factors).get(label, 1.0) for label, share in found.items()}
 
     plan.shares_of = others
     train, test, target = cases(name)

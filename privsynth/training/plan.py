@@ -26,7 +26,6 @@ from privsynth.training.shares import (
     CHOICE,
     TRAINING,
     Request,
-    class_columns_share,
     gate,
     n_boxes_of,
     n_cells_of,
@@ -103,7 +102,7 @@ def make_plan(request: Request, budget: Budget, n_rows: int, mechanisms: Mechani
     rate = min(1.0, request.batch_size / n_rows)
     training_share, ratio = gate(request, mu / unit, n_rows)
     signal = mu / unit * n_rows if mechanisms.private else math.inf
-    shares = shares_of(request, training_share, signal=signal, n_rows=n_rows / unit)
+    shares = shares_of(request, training_share, signal=signal)
     total = sum(shares.values())
     n_pairs, most = pairs_of(request, signal * math.sqrt(shares[PAIRS] / total) if PAIRS in shares else 0.0)
     if most >= n_pairs:
@@ -169,8 +168,6 @@ def plan_answers(labels: Sequence[str], n_columns: int, budget: Budget, n_rows: 
     rounding = budget.delta * ROUNDING_SHARE
     mu = gdp_mu((budget.epsilon or 1.0) * (1 - MARGIN) - first, budget.delta - rounding)
     shares = {label: ANSWERS[label] for label in labels}
-    if CLASS_COLUMNS in shares:
-        shares[CLASS_COLUMNS] = class_columns_share(n_rows / mechanisms.unit.rows)
     mus = {label: mu * math.sqrt(share / sum(shares.values())) for label, share in shares.items()}
     count_noise = mechanisms.unit.rows * math.sqrt(n_columns) / mus[ONE_WAY]
     _refuse_hopeless(count_noise, n_rows, n_columns, budget, mechanisms)
@@ -234,7 +231,7 @@ def weakness(plan: Plan, request: Request, budget: Budget, *, unit: int = 1) -> 
 
 def _is_enough(request: Request, signal: float) -> bool:
     """Whether a table of that `signal` (mu times rows) would be learned without a warning."""
-    shares = shares_of(request, 0.0, signal=signal, n_rows=1)
+    shares = shares_of(request, 0.0, signal=signal)
     noise = math.sqrt(request.n_columns * sum(shares.values()) / shares[ONE_WAY]) / signal
     relations = request.n_columns <= 1 or request.critic == "neural" or bool(_RELATIONS & shares.keys())
     return noise <= _WEAK and relations

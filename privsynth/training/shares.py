@@ -28,9 +28,8 @@ _ROWS_A_BOX = 22.0  # of a partition on average, in standard deviations of a cou
 _FEW_BOXES = 20  # fewer say too little for their share (benchmarks/ablation_partitions.py)
 _ROWS_A_CELL = 7.0  # of two numbers on average, in deviations of a pair's noise (benchmarks/ablation_n_cells.py)
 _LEAST_CELLS = 12  # a number may have, whatever the noise
-ANSWERS = {ONE_WAY: 5.0, CLASS_COLUMNS: 20.0, CONDITION_PAIRS: 10.0, PAIRS: 50.0, PARTITIONS: 15.0}
-"""Shares of tables that can be measured once it is settled which."""
-_FEW_IN_CLASS = 10_000.0  # rows up to which columns by class have their whole share (benchmarks/ablation_shares.py)
+ANSWERS = {ONE_WAY: 5.0, CLASS_COLUMNS: 10.0, CONDITION_PAIRS: 10.0, PAIRS: 50.0, PARTITIONS: 15.0}
+"""Shares of tables that can be measured once it is settled which (benchmarks/ablation_shares.py)."""
 _MOST_PAIRS = 0.75  # of all: a choice that would leave out fewer is not worth its price
 
 
@@ -86,15 +85,10 @@ def gate(request: Request, mu: float, n_rows: int) -> tuple[float, float]:
     return _LEAST_TRAINING, ratio
 
 
-def class_columns_share(n_rows: float) -> float:
-    """Return the share of columns by class: the whole where a class may have few rows, down to half of it."""
-    return ANSWERS[CLASS_COLUMNS] * min(1.0, max(0.5, _FEW_IN_CLASS / n_rows))
-
-
-def shares_of(request: Request, training: float, *, signal: float, n_rows: float) -> dict[str, float]:
+def shares_of(request: Request, training: float, *, signal: float) -> dict[str, float]:
     """Return shares of mu^2 by label; they need not sum to anything.
 
-    `signal` is mu times the rows, `n_rows` the rows, both over the most of a person. Where `signal` is small,
+    `signal` is mu times the rows over the most of a person. Where `signal` is small,
     discoveries get what they need to see anything, and tables that noise would drown are left out.
     """
     asked = request.discoveries
@@ -115,7 +109,7 @@ def shares_of(request: Request, training: float, *, signal: float, n_rows: float
     if request.critic != "neural":
         drowned = math.sqrt(request.n_columns) / _DROWNED > signal * math.sqrt(0.5)
         if request.n_columns > 1 and request.split and not drowned:
-            shares[CLASS_COLUMNS] = class_columns_share(n_rows)
+            shares[CLASS_COLUMNS] = ANSWERS[CLASS_COLUMNS]
         if request.n_conditions and request.n_columns > 2 and not drowned:
             shares[CONDITION_PAIRS] = ANSWERS[CONDITION_PAIRS]
         if request.n_columns > 1 + request.split and not drowned:
