@@ -1,8 +1,8 @@
 """What leaves get of the budget of a small table: python benchmarks/ablation_leaves.py [--seeds 4] [--tables ...].
 
-Whole fits, nothing declared. Leaves get 3.5 of some 95 parts of the budget, or more where their noise would be more
-than a part of the rows, up to a share of the whole: both numbers by other choices. The fits of a seed draw the same
-noise, in units of its scale, so these fits are measurements and nothing that could be published. Rows in
+Whole fits, nothing declared. Leaves get 3.5 of some 90 to 110 parts of the budget, or more where their noise would be
+more than a part of the rows, up to a share of the whole: both numbers by other choices. The fits of a seed draw the
+same noise, in units of its scale, so these fits are measurements and nothing that could be published. Rows in
 results/ablation_leaves.jsonl are kept.
 """
 

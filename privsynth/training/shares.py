@@ -88,8 +88,8 @@ def gate(request: Request, mu: float, n_rows: int) -> tuple[float, float]:
 def shares_of(request: Request, training: float, *, signal: float) -> dict[str, float]:
     """Return shares of mu^2 by label; they need not sum to anything.
 
-    `signal` is mu times the rows over the most of a person. Where `signal` is small,
-    discoveries get what they need to see anything, and tables that noise would drown are left out.
+    `signal` is mu times the rows over the most of a person. Where it is small, discoveries get what they need to see
+    anything, and tables that noise would drown are left out.
     """
     asked = request.discoveries
     small = request.n_columns / (_CLEAR * signal) ** 2 > _SMALL
