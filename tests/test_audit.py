@@ -28,7 +28,7 @@ def run(*arguments):
 def model(tmp_path_factory):
     """A model with DP-SGD, and one without privacy."""
     folder = tmp_path_factory.mktemp("audit")
-    table = make_transactions(3000, random_state=0)[["amount", "channel", "is_fraud"]]
+    table = make_transactions(3000, fraud_rate=0.2, random_state=0)[["amount", "channel", "is_fraud"]]
     settings = {"target": "is_fraud", "steps": 2, "generator_dim": (8,), "verbose": False}
     with pytest.warns(UserWarning, match="NOT private"):
         CTGAN(None, **settings).fit(table).save(folder / "open")

@@ -55,6 +55,7 @@ _ARRIVES = 0.25  # of what leaving rows out can do: see above
 _CELLS = 30  # of an average column, after small ones are merged
 _ONE_WAY_SHARE = 0.05  # of mu^2, which 1-way counts have about (training/shares.py)
 _CLEAR = 5.0  # a bin counts from this many noise scales on: 1 empty bin in 300 does
+_CLEAR_ALONE = 8.0  # one with none beside it that counts: 1 in 6,000
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,15 @@ def typical_noise(n_columns: int, budget: Budget) -> float:
 
 
 def _seen(noisy: IntArray, scale: float) -> FloatArray:
-    """Return released numbers of persons without the bins that noise alone could fill; never none at all."""
-    seen = np.where(noisy > _CLEAR * scale, noisy, 0).astype(np.float64)
+    """Return released numbers of persons without the bins that noise alone could fill; never none at all.
+
+    An empty bin of persons with a hundred rows, were it taken for full, would double the mean of persons with five.
+    Real persons leave few gaps, so a bin far from all others needs more to count, unless it is the fullest.
+    """
+    clear = noisy > _CLEAR * scale
+    beside = np.r_[False, clear[:-1]] | np.r_[clear[1:], False]
+    counts = clear & (beside | (noisy > _CLEAR_ALONE * scale) | (noisy == noisy.max()))
+    seen = np.where(counts, noisy, 0).astype(np.float64)
     if not seen.any():
         seen[0 if scale else int(np.argmax(noisy))] = 1.0
     return seen

@@ -90,14 +90,19 @@ def test_the_certificate_is_about_persons(model):
 
 
 def test_made_up_persons_have_as_many_rows_as_real_ones(model, frame):
-    """As far as Laplace noise in the persons of each size lets it: beyond 16 of its scales with chance 1e-7."""
+    """As far as Laplace noise in the persons of each size lets it: beyond 16 of its scales with chance 1e-6.
+
+    More than 16 rows count as 16: noise that takes an empty size for full, as it may once in thousands of fits, could
+    else move the mean by any factor.
+    """
     real = frame["person"].value_counts()
     made_up = model.sample(20_000, random_state=1)["person"].value_counts()
     scale = next(c.scale for c in model.certificate_.charges if c.label == "rows per person")
     persons = 16 * scale / len(real)
-    mean = persons * 32 / real.mean()  # noise in the number of those with up to 32 rows moves the mean most
-    assert abs(made_up.mean() / real.mean() - 1) < mean + 0.05
-    assert abs(3 * made_up.mean() / real.mean() - 1) > mean + 0.05  # the twin
+    means = [rows.clip(upper=16).mean() for rows in (real, made_up, made_up * 3)]
+    bound = persons * 16 / means[0] + 0.05  # noise in the number of those with 16 rows moves the mean most
+    assert abs(means[1] / means[0] - 1) < bound
+    assert abs(means[2] / means[0] - 1) > bound  # the twin
     for rows in (1, 4, 8):
         assert abs((made_up <= rows).mean() - (real <= rows).mean()) < persons + 0.05
     assert abs((made_up <= 1).mean() - (real <= 8).mean()) > persons + 0.05  # the twin

@@ -243,6 +243,45 @@ def test_where_noise_hides_all_persons_one_row_of_each_is_learned_from():
     assert sum(persons.shares) == pytest.approx(1.0)
 
 
+class Lifts(NoNoise):
+    """Adds the numbers it was made with to the bins, one after the other."""
+
+    def __init__(self, added):
+        super().__init__()
+        self.added = iter(added)
+
+    def discrete_laplace(self, value, *, scale):
+        return value + next(self.added)
+
+
+@pytest.mark.parametrize(
+    ("lifted", "scales", "counts"),
+    [
+        ((3,), 4.9, False),  # beside the full bin
+        ((3,), 5.1, True),
+        ((1,), 5.1, True),
+        ((6,), 7.9, False),  # far from it
+        ((6,), 8.1, True),
+        ((0,), 7.9, False),
+        ((5, 6), 5.1, True),  # far, but not alone
+    ],
+)
+def test_a_bin_far_from_all_others_needs_more_to_count(lifted, scales, counts):
+    owners = np.repeat(np.arange(200), 4)
+    frame = pd.DataFrame({"id": owners, "x": 0.0})
+    schema = Schema({"id": Identifier(), "x": Continuous()}, privacy_unit="id", max_rows_per_unit=1)
+    added = [round(scales * 10) * (bin_ in lifted) for bin_ in range(8)]  # the scale is 1 / (5 * 0.02)
+    _, persons = limit_rows(frame, schema, Budget(5.0), Mechanisms(Lifts(added), private=True))
+    assert set(np.flatnonzero(persons.shares)) == {2, *(lifted if counts else ())}
+
+
+def test_the_fullest_bin_counts_from_five_scales_on_wherever_it_is():
+    frame = pd.DataFrame({"id": np.repeat(np.arange(60), 40), "x": 0.0})
+    schema = Schema({"id": Identifier(), "x": Continuous()}, privacy_unit="id", max_rows_per_unit=1)
+    _, persons = limit_rows(frame, schema, Budget(5.0), Mechanisms(Lifts([0] * 8), private=True))
+    assert persons.shares[6] == 1.0
+
+
 def test_typical_noise_is_about_that_of_a_count():
     assert typical_noise(10, Budget(None)) == 0.0
     assert typical_noise(10, Budget(0.5)) > typical_noise(10, Budget(1.0)) > typical_noise(5, Budget(1.0)) > 5
